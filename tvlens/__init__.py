@@ -1,0 +1,1 @@
+"""tvlens: task vectors of in-context learning."""

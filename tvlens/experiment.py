@@ -1,0 +1,139 @@
+"""What is trained: one frozen object that determines a run, up to the rounding of its device."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Generator
+
+from tvlens.config import from_json, to_json
+from tvlens.errors import InputError
+from tvlens.models import HookedTransformer, ModelConfig
+from tvlens.objectives import (
+    AllLengths,
+    LastLength,
+    Objective,
+    RandomLengths,
+    check_objective,
+)
+from tvlens.optimization import Adam, Muon, Schedule
+from tvlens.prompts import ZXY, PromptFormat
+from tvlens.tasks import LinearRegression, Sinusoid, Task, TokenOffset
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Length and manner of training."""
+
+    steps: int = 10_000
+    """Number of optimiser steps; every one sees fresh episodes."""
+    batch: int = 64
+    """Episodes per step."""
+    examples: int = 12
+    """Longest context: an episode has this many examples and then a query."""
+    optimizer: Adam | Muon = Adam()
+    """How weights are updated."""
+    schedule: Schedule = Schedule.COSINE
+    """Learning rate after the warm-up."""
+    warmup: int = 200
+    """Steps of linear warm-up."""
+    clip_norm: float = 1.0
+    """Largest norm of a gradient."""
+    bf16: bool = False
+    """Run the matrix products of the forward pass in bfloat16."""
+    log_every: int = 50
+    """Steps per row of the history; losses are looked at (and the device waited for) this often."""
+    checkpoint_every: int = 1000
+    """Steps between checkpoints."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "examples", "log_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"TrainConfig.{name} is {getattr(self, name)}; give at least 1.")
+        if self.warmup < 0 or self.clip_norm <= 0:
+            raise InputError(f"TrainConfig needs warmup >= 0 and clip_norm > 0, got {self}.")
+
+    @property
+    def shots(self) -> int:
+        """Examples of a training episode, the one that is only asked included."""
+        return self.examples + 1
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A task, how it is shown, a model, and how it is trained."""
+
+    task: Task = LinearRegression()
+    """What is learned in context."""
+    format: PromptFormat = ZXY
+    """How examples become tokens."""
+    model: ModelConfig = ModelConfig()
+    """The transformer."""
+    objective: Objective = Objective()
+    """The loss."""
+    train: TrainConfig = TrainConfig()
+    """The training."""
+    seed: int = 0
+    """Seed of initial weights and training data."""
+
+    def __post_init__(self) -> None:
+        check_objective(self.objective, self.format, self.model.n_layers)
+
+    def build_model(
+        self, *, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
+    ) -> HookedTransformer:
+        """The untrained model, with the weights that training starts from."""
+        return HookedTransformer(
+            self.model,
+            self.format.d_in(self.task.d_x, self.task.d_y),
+            self.task.d_y,
+            generator=torch.Generator().manual_seed(self.seed),
+            device=device,
+            dtype=dtype,
+        )
+
+    def data_generator(self, device: torch.device) -> Generator:
+        """The source of the training data, on the device that trains."""
+        return torch.Generator(device).manual_seed(self.seed + 1_000_003)
+
+    def to_json(self) -> dict[str, Any]:
+        """As nested JSON objects."""
+        return to_json(self)
+
+    @staticmethod
+    def from_json(
+        data: Any, where: str = "the experiment", own_kinds: Iterable[type] = ()
+    ) -> "Experiment":
+        """The experiment that `to_json` made `data` from.
+
+        Args:
+            data: parsed JSON.
+            where: what to call the origin of the data in errors.
+            own_kinds: classes beside those of tvlens, a task of your own say.
+
+        Raises:
+            InputError: `data` does not describe an experiment.
+        """
+        experiment = from_json(data, [*KINDS, *own_kinds], where)
+        if not isinstance(experiment, Experiment):
+            raise InputError(f"{where} describes a {type(experiment).__name__}, not an Experiment.")
+        return experiment
+
+
+KINDS = (
+    Experiment,
+    LinearRegression,
+    Sinusoid,
+    TokenOffset,
+    PromptFormat,
+    ModelConfig,
+    Objective,
+    AllLengths,
+    LastLength,
+    RandomLengths,
+    TrainConfig,
+    Adam,
+    Muon,
+)
+"""The classes that an experiment's JSON may name."""

@@ -1,0 +1,75 @@
+"""What every result is: labelled arrays that can be saved, reloaded identically, and shown."""
+
+import functools
+from pathlib import Path
+from typing import Any, Self
+
+import xarray as xr
+
+from tvlens.errors import InputError
+from tvlens.files import write_whole
+
+
+class Result:
+    """Labelled arrays of one kind; subclasses say which, and what can be derived from them."""
+
+    def __init__(self, data: xr.Dataset) -> None:
+        """Wrap arrays.
+
+        Args:
+            data: the arrays; `attrs["kind"]` is set to the class name.
+        """
+        self.data = data.assign_attrs(kind=type(self).__name__)
+
+    def save(self, path: Path | str) -> None:
+        """Write a netCDF-4 file, whole or not at all."""
+        write_whole(Path(path), lambda file: self.data.to_netcdf(file, engine="h5netcdf"))
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read what `save` wrote; every value, label and attribute is the same.
+
+        Raises:
+            InputError: the file is not there, is no netCDF file, or holds another kind of result.
+        """
+        return cls.from_dataset(open_netcdf(path, xr.load_dataset), where=str(path))
+
+    @classmethod
+    def from_dataset(cls, data: xr.Dataset, where: str) -> Self:
+        """Check that a data set is of this kind and wrap it.
+
+        Raises:
+            InputError: it is not.
+        """
+        kind = data.attrs.get("kind", "no result of tvlens")
+        if kind != cls.__name__:
+            raise InputError(f"{where} holds {kind}, expected {cls.__name__}.")
+        return cls(data)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return figure(self)._repr_mimebundle_(**kwargs)
+
+    def _repr_html_(self) -> str:
+        return figure(self)._repr_html_()
+
+
+@functools.singledispatch
+def figure(result: Result) -> Any:
+    """The plotly figure of a result. `tvlens.plots` says what it is, kind by kind."""
+    raise NotImplementedError(f"There is no figure of a {type(result).__name__} yet.")
+
+
+def open_netcdf(path: Path | str, load: Any) -> Any:
+    """Read a netCDF file with one of xarray's loaders.
+
+    Raises:
+        InputError: the file is not there or is no netCDF file.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"There is no file {path}.")
+    try:
+        return load(path, engine="h5netcdf")
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path} is not a readable netCDF-4 file ({error}); it may have been cut off."
+        ) from error

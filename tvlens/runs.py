@@ -1,0 +1,201 @@
+"""Runs: a folder for each trained model, and the models that come with tvlens.
+
+A run folder holds `experiment.json` (what was asked for), `model.safetensors`, `history.nc`
+(losses) and `provenance.json`; while it trains, `checkpoint.safetensors` instead of the model.
+Weights are safetensors and everything else is data, so loading a stranger's run runs no code.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tvlens.checkpoints import (
+    load_checkpoint,
+    load_tensors,
+    load_weights,
+    save_checkpoint,
+    save_tensors,
+)
+from tvlens.devices import choose_device
+from tvlens.errors import DivergenceError, InputError, did_you_mean
+from tvlens.experiment import Experiment
+from tvlens.files import read_json, writable_folder, write_json
+from tvlens.models import HookedTransformer
+from tvlens.provenance import provenance
+from tvlens.results import History
+from tvlens.training import TrainState, training_steps
+
+EXPERIMENT = "experiment.json"
+MODEL = "model.safetensors"
+HISTORY = "history.nc"
+PROVENANCE = "provenance.json"
+CHECKPOINT = "checkpoint.safetensors"
+PRETRAINED = Path(__file__).parent / "pretrained"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training."""
+
+    experiment: Experiment
+    model: HookedTransformer
+    history: History
+    provenance: dict[str, Any]
+
+
+def train_run(
+    experiment: Experiment,
+    folder: Path | str,
+    *,
+    device: str | None = None,
+    resume: bool = False,
+) -> Iterator[TrainState]:
+    """Train into a run folder, one step per iteration.
+
+    Closing the iterator between two steps leaves a checkpoint of where it stood.
+
+    Args:
+        experiment: what to train.
+        folder: the run folder; made if it is not there.
+        device: where to train; the fastest device of the machine if None.
+        resume: continue from the folder's checkpoint, if it has one.
+
+    Raises:
+        InputError: the folder cannot be written, holds a run already, or holds another experiment.
+        DivergenceError: the loss exploded; the last checkpoint is still good.
+    """
+    folder, chosen = writable_folder(folder), choose_device(device)
+    checkpoint = folder / CHECKPOINT
+    _check_free(folder, experiment, resume)
+    if checkpoint.is_file():
+        state = load_checkpoint(checkpoint, experiment, chosen)
+    else:
+        state = TrainState.start(experiment, chosen)
+        write_json(folder / EXPERIMENT, experiment.to_json())
+    try:
+        for _ in training_steps(experiment, state):
+            if state.step % experiment.train.checkpoint_every == 0:
+                save_checkpoint(checkpoint, state)
+            yield state
+    except GeneratorExit:
+        save_checkpoint(checkpoint, state)
+        raise
+    except DivergenceError as error:
+        good = f"Last good checkpoint: {checkpoint}." if checkpoint.is_file() else "No checkpoint."
+        raise DivergenceError(f"{error} {good}") from error
+    _save_finished(folder, experiment, state)
+
+
+def train(
+    experiment: Experiment,
+    folder: Path | str,
+    *,
+    device: str | None = None,
+    resume: bool = False,
+) -> Run:
+    """Train to the end and load the run; see `train_run`."""
+    for _ in train_run(experiment, folder, device=device, resume=resume):
+        pass
+    return load_run(folder, device=device, own_kinds=[type(experiment.task)])
+
+
+def is_finished(folder: Path | str) -> bool:
+    """Whether a folder holds a finished run; the weights are written last."""
+    return (Path(folder) / MODEL).is_file()
+
+
+def load_run(
+    folder: Path | str, *, device: str | None = None, own_kinds: Iterable[type] = ()
+) -> Run:
+    """Load a finished run.
+
+    Args:
+        folder: the run folder.
+        device: where the model is put; the fastest device of the machine if None.
+        own_kinds: classes that the experiment uses beside those of tvlens, a task of your own say.
+
+    Raises:
+        InputError: the folder is no finished run, or a file in it is damaged.
+    """
+    folder, chosen = Path(folder), choose_device(device)
+    if not (folder / EXPERIMENT).is_file():
+        what = "no folder" if not folder.exists() else "no run: it has no experiment.json"
+        raise InputError(f"{folder} is {what}. A run folder is made by `analyses/train.py`.")
+    if not is_finished(folder):
+        raise InputError(
+            f"The run in {folder} is not finished; continue it with `analyses/train.py --resume`."
+        )
+    experiment = _load_experiment(folder, own_kinds)
+    model = experiment.build_model(device=chosen)
+    tensors, _ = load_tensors(folder / MODEL, chosen)
+    load_weights(model, tensors, folder / MODEL)
+    return Run(
+        experiment,
+        model.eval(),
+        History.load(folder / HISTORY),
+        read_json(folder / PROVENANCE),
+    )
+
+
+def list_pretrained() -> list[str]:
+    """Names of the models that come with tvlens."""
+    return sorted(folder.name for folder in PRETRAINED.iterdir() if is_finished(folder))
+
+
+def load_pretrained(name: str, *, device: str | None = None) -> Run:
+    """Load a model that comes with tvlens.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    names = list_pretrained()
+    if name not in names:
+        raise InputError(f"There is no pretrained model {name!r}.{did_you_mean(name, names)}")
+    return load_run(PRETRAINED / name, device=device)
+
+
+def _load_experiment(folder: Path, own_kinds: Iterable[type]) -> Experiment:
+    path = folder / EXPERIMENT
+    return Experiment.from_json(read_json(path), str(path), own_kinds)
+
+
+def _check_free(folder: Path, experiment: Experiment, resume: bool) -> None:
+    """Refuse to overwrite or mix up anything."""
+    if is_finished(folder):
+        raise InputError(f"{folder} holds a finished run; give another folder.")
+    if (folder / CHECKPOINT).is_file():
+        if not resume:
+            raise InputError(
+                f"{folder} holds an unfinished run; resume it, or give another folder."
+            )
+        stored = read_json(folder / EXPERIMENT)
+        asked = json.loads(json.dumps(experiment.to_json()))
+        if stored != asked:
+            raise InputError(
+                f"The unfinished run in {folder} is another experiment: "
+                f"{_first_difference(stored, asked)}. Ask for the same, or give another folder."
+            )
+
+
+def _first_difference(stored: Any, asked: Any, where: str = "experiment") -> str:
+    if isinstance(stored, dict) and isinstance(asked, dict):
+        for key in [*stored, *asked]:
+            if stored.get(key) != asked.get(key):
+                return _first_difference(stored.get(key), asked.get(key), f"{where}.{key}")
+    return f"{where} is {stored!r} there, {asked!r} here"
+
+
+def _save_finished(folder: Path, experiment: Experiment, state: TrainState) -> None:
+    """Write the files of a finished run, the weights last, and drop the checkpoint."""
+    History.from_rows(np.asarray(state.rows)).save(folder / HISTORY)
+    device = next(state.model.parameters()).device
+    origin = {"seed": experiment.seed, "training_seconds": round(state.seconds, 1)}
+    write_json(folder / PROVENANCE, origin | provenance(device))
+    weights: dict[str, torch.Tensor] = dict(state.model.state_dict())
+    save_tensors(folder / MODEL, weights, {"format": "tvlens"})
+    (folder / CHECKPOINT).unlink(missing_ok=True)

@@ -1,0 +1,17 @@
+"""Task families, one per file."""
+
+from tvlens.tasks.base import Task, fresh_queries, oracle_predictions, sample_episodes
+from tvlens.tasks.linear_regression import LinearRegression
+from tvlens.tasks.sinusoid import Sinusoid
+from tvlens.tasks.token_offset import OffsetSplit, TokenOffset
+
+__all__ = [
+    "LinearRegression",
+    "OffsetSplit",
+    "Sinusoid",
+    "Task",
+    "TokenOffset",
+    "fresh_queries",
+    "oracle_predictions",
+    "sample_episodes",
+]

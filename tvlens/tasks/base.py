@@ -1,0 +1,136 @@
+"""What a task is, and what can be done with any of them."""
+
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from tvlens.prompts import Episodes
+
+
+class Task(Protocol):
+    """A distribution over functions from x to y, with the best predictor there is for it.
+
+    An implementation is a frozen dataclass: its fields are its configuration.
+    """
+
+    @property
+    def d_x(self) -> int:
+        """Width of an input."""
+        ...
+
+    @property
+    def d_y(self) -> int:
+        """Width of an output, and of a prediction."""
+        ...
+
+    @property
+    def scale(self) -> float:
+        """Loss of a predictor that ignores its context and the query; losses divided by it can be
+        compared across tasks.
+        """
+        ...
+
+    def sample_params(self, batch: int, *, generator: Generator) -> Float[Tensor, "batch d_params"]:
+        """Draw functions."""
+        ...
+
+    def sample_inputs(
+        self, batch: int, shots: int, *, generator: Generator
+    ) -> Float[Tensor, "batch shot d_x"]:
+        """Draw inputs."""
+        ...
+
+    def apply(
+        self, params: Float[Tensor, "batch d_params"], x: Float[Tensor, "batch shot d_x"]
+    ) -> Float[Tensor, "batch shot d_y"]:
+        """The functions' clean outputs."""
+        ...
+
+    def corrupt(
+        self, y: Float[Tensor, "batch shot d_y"], *, generator: Generator
+    ) -> Float[Tensor, "batch shot d_y"]:
+        """The outputs as a context shows them: with the task's label noise, if it has any."""
+        ...
+
+    def loss(
+        self,
+        prediction: Float[Tensor, "*batch d_y"],
+        target: Float[Tensor, "*batch d_y"],
+    ) -> Float[Tensor, "*batch"]:
+        """What training minimises, for each prediction by itself."""
+        ...
+
+    def error(
+        self,
+        prediction: Float[Tensor, "*batch d_y"],
+        target: Float[Tensor, "*batch d_y"],
+    ) -> Float[Tensor, "*batch"]:
+        """What analyses report, for each prediction by itself: 0 is right, and about 1 is knowing
+        nothing.
+        """
+        ...
+
+    def oracle(
+        self,
+        x: Float[Tensor, "batch shot d_x"],
+        y: Float[Tensor, "batch shot d_y"],
+        query: Float[Tensor, "batch query d_x"],
+    ) -> Float[Tensor, "batch query d_y"]:
+        """The best prediction for `query` from the examples (x, y), of which there may be none."""
+        ...
+
+
+def sample_episodes(task: Task, batch: int, shots: int, *, generator: Generator) -> Episodes:
+    """Draw `batch` functions of the task and `shots` examples of each.
+
+    Everything is created on the generator's device. A context of n examples and its query take
+    n + 1 shots.
+    """
+    params = task.sample_params(batch, generator=generator)
+    x = task.sample_inputs(batch, shots, generator=generator)
+    target = task.apply(params, x)
+    return Episodes(x, task.corrupt(target, generator=generator), target, params)
+
+
+def fresh_queries(task: Task, episodes: Episodes, *, generator: Generator) -> Episodes:
+    """New examples of the same functions, as many as the episodes have."""
+    x = task.sample_inputs(episodes.batch, episodes.shots, generator=generator)
+    target = task.apply(episodes.params, x)
+    return Episodes(x, task.corrupt(target, generator=generator), target, episodes.params)
+
+
+def oracle_predictions(
+    task: Task, episodes: Episodes, queries: Episodes
+) -> Float[Tensor, "batch shot d_y"]:
+    """The oracle's prediction for query n from the first n examples, for every n."""
+    return torch.cat(
+        [
+            task.oracle(episodes.x[:, :n], episodes.y[:, :n], queries.x[:, n : n + 1])
+            for n in range(episodes.shots)
+        ],
+        dim=1,
+    )
+
+
+def linear_posterior_mean(
+    features: Float[Tensor, "batch shot d_features"],
+    y: Float[Tensor, "batch shot 1"],
+    *,
+    mean: Float[Tensor, " d_features"],
+    std: Float[Tensor, " d_features"],
+    noise: float,
+) -> Float[Tensor, "batch d_features"]:
+    """Best linear estimate of the coefficients of y = features . coefficients + noise.
+
+    With prior N(mean, diag(std^2)) it is the posterior mean: ridge regression, and the solution
+    nearest to the prior mean when the noise is 0.
+    """
+    features, y, mean, std = features.double(), y.double(), mean.double(), std.double()
+    residual = y.squeeze(-1) - features @ mean
+    u, s, vh = torch.linalg.svd(features * std, full_matrices=False)
+    tolerance = 1e-9 * s.amax(-1, keepdim=True) if s.shape[-1] else 0.0
+    gain = torch.where(s > tolerance, s / (s.square() + noise**2), 0.0)
+    shift = torch.einsum("bsk,bs,bk,bkd->bd", u, residual, gain, vh)
+    return (mean + std * shift).float()

@@ -1,0 +1,87 @@
+"""Linear regression: y = w . x with Gaussian w and x (Garg et al., arXiv 2208.01066)."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from tvlens.errors import InputError
+from tvlens.tasks.base import linear_posterior_mean
+
+
+@dataclass(frozen=True)
+class LinearRegression:
+    """w ~ N(0, I_d), x ~ N(0, I_d), y = w . x; params are w."""
+
+    d: int = 5
+    """Dimension of x."""
+    noise: float = 0.0
+    """Standard deviation of the label noise in a context; targets stay clean."""
+
+    def __post_init__(self) -> None:
+        if self.d < 1 or self.noise < 0:
+            raise InputError(f"LinearRegression needs d >= 1 and noise >= 0, got {self}.")
+
+    @property
+    def d_x(self) -> int:
+        """Width of an input."""
+        return self.d
+
+    @property
+    def d_y(self) -> int:
+        """Outputs are scalars."""
+        return 1
+
+    @property
+    def scale(self) -> float:
+        """E y^2 = d, so a normalised error is MSE / d."""
+        return float(self.d)
+
+    def sample_params(self, batch: int, *, generator: Generator) -> Float[Tensor, "batch d"]:
+        """Draw weights."""
+        return torch.randn(batch, self.d, generator=generator, device=generator.device)
+
+    def sample_inputs(
+        self, batch: int, shots: int, *, generator: Generator
+    ) -> Float[Tensor, "batch shot d"]:
+        """Draw inputs."""
+        return torch.randn(batch, shots, self.d, generator=generator, device=generator.device)
+
+    def apply(
+        self, params: Float[Tensor, "batch d"], x: Float[Tensor, "batch shot d"]
+    ) -> Float[Tensor, "batch shot 1"]:
+        """W . x."""
+        return x @ params[:, :, None]
+
+    def corrupt(
+        self, y: Float[Tensor, "batch shot 1"], *, generator: Generator
+    ) -> Float[Tensor, "batch shot 1"]:
+        """Add Gaussian label noise."""
+        if self.noise == 0:
+            return y
+        return y + self.noise * torch.randn(y.shape, generator=generator, device=y.device)
+
+    def loss(
+        self, prediction: Float[Tensor, "*batch 1"], target: Float[Tensor, "*batch 1"]
+    ) -> Float[Tensor, "*batch"]:
+        """Squared error."""
+        return (prediction - target).square().squeeze(-1)
+
+    def error(
+        self, prediction: Float[Tensor, "*batch 1"], target: Float[Tensor, "*batch 1"]
+    ) -> Float[Tensor, "*batch"]:
+        """Squared error over d."""
+        return self.loss(prediction, target) / self.scale
+
+    def oracle(
+        self,
+        x: Float[Tensor, "batch shot d"],
+        y: Float[Tensor, "batch shot 1"],
+        query: Float[Tensor, "batch query d"],
+    ) -> Float[Tensor, "batch query 1"]:
+        """The posterior mean: ridge with penalty noise^2; without noise, least squares."""
+        weights = linear_posterior_mean(
+            x, y, mean=x.new_zeros(self.d), std=x.new_ones(self.d), noise=self.noise
+        )
+        return self.apply(weights, query)

@@ -1,0 +1,115 @@
+"""Sinusoidal regression: y = A sin(x + phase) (the benchmark of Finn et al., arXiv 1703.03400)."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from tvlens.errors import InputError
+from tvlens.tasks.base import linear_posterior_mean
+
+
+@dataclass(frozen=True)
+class Sinusoid:
+    """A ~ U(amplitude_min, amplitude_max), phase ~ U(0, pi), x ~ U(-x_max, x_max).
+
+    y = A sin(x + phase) = a sin x + b cos x with a = A cos(phase) and b = A sin(phase), so two
+    clean examples determine the function. Params are A and the phase.
+    """
+
+    amplitude_min: float = 0.1
+    """Smallest amplitude."""
+    amplitude_max: float = 5.0
+    """Largest amplitude."""
+    x_max: float = 5.0
+    """Inputs lie between -x_max and x_max."""
+    noise: float = 0.0
+    """Standard deviation of the label noise in a context; targets stay clean."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.amplitude_min < self.amplitude_max or self.x_max <= 0 or self.noise < 0:
+            raise InputError(
+                "Sinusoid needs 0 <= amplitude_min < amplitude_max, x_max > 0 and noise >= 0, "
+                f"got {self}."
+            )
+
+    @property
+    def d_x(self) -> int:
+        """Inputs are scalars."""
+        return 1
+
+    @property
+    def d_y(self) -> int:
+        """Outputs are scalars."""
+        return 1
+
+    @property
+    def scale(self) -> float:
+        """Var(y) over functions and inputs: 4.15 with the defaults."""
+        mean = self._mean_amplitude * (2 / math.pi) * math.sin(self.x_max) / self.x_max
+        return self._mean_square_amplitude / 2 - mean**2
+
+    @property
+    def _mean_amplitude(self) -> float:
+        return (self.amplitude_min + self.amplitude_max) / 2
+
+    @property
+    def _mean_square_amplitude(self) -> float:
+        low, high = self.amplitude_min, self.amplitude_max
+        return (low**2 + low * high + high**2) / 3
+
+    def sample_params(self, batch: int, *, generator: Generator) -> Float[Tensor, "batch 2"]:
+        """Draw amplitudes and phases."""
+        uniform = torch.rand(batch, 2, generator=generator, device=generator.device)
+        span = uniform.new_tensor([self.amplitude_max - self.amplitude_min, math.pi])
+        return uniform * span + uniform.new_tensor([self.amplitude_min, 0.0])
+
+    def sample_inputs(
+        self, batch: int, shots: int, *, generator: Generator
+    ) -> Float[Tensor, "batch shot 1"]:
+        """Draw inputs."""
+        uniform = torch.rand(batch, shots, 1, generator=generator, device=generator.device)
+        return self.x_max * (2 * uniform - 1)
+
+    def apply(
+        self, params: Float[Tensor, "batch 2"], x: Float[Tensor, "batch shot 1"]
+    ) -> Float[Tensor, "batch shot 1"]:
+        """A sin(x + phase)."""
+        amplitude, phase = params[:, None, :1], params[:, None, 1:]
+        return amplitude * torch.sin(x + phase)
+
+    def corrupt(
+        self, y: Float[Tensor, "batch shot 1"], *, generator: Generator
+    ) -> Float[Tensor, "batch shot 1"]:
+        """Add Gaussian label noise."""
+        if self.noise == 0:
+            return y
+        return y + self.noise * torch.randn(y.shape, generator=generator, device=y.device)
+
+    def loss(
+        self, prediction: Float[Tensor, "*batch 1"], target: Float[Tensor, "*batch 1"]
+    ) -> Float[Tensor, "*batch"]:
+        """Squared error."""
+        return (prediction - target).square().squeeze(-1)
+
+    def error(
+        self, prediction: Float[Tensor, "*batch 1"], target: Float[Tensor, "*batch 1"]
+    ) -> Float[Tensor, "*batch"]:
+        """Squared error over Var(y)."""
+        return self.loss(prediction, target) / self.scale
+
+    def oracle(
+        self,
+        x: Float[Tensor, "batch shot 1"],
+        y: Float[Tensor, "batch shot 1"],
+        query: Float[Tensor, "batch query 1"],
+    ) -> Float[Tensor, "batch query 1"]:
+        """Best linear estimate from features sin x and cos x; exact from two clean examples on."""
+        square = self._mean_square_amplitude / 2
+        mean = x.new_tensor([0.0, self._mean_amplitude * 2 / math.pi])
+        std = (square - mean.square()).sqrt()
+        features = torch.cat([x.sin(), x.cos()], dim=-1)
+        coefficients = linear_posterior_mean(features, y, mean=mean, std=std, noise=self.noise)
+        return torch.cat([query.sin(), query.cos()], dim=-1) @ coefficients[:, :, None]

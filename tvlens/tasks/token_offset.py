@@ -1,0 +1,136 @@
+"""Token offset: y = (x + k) mod V on a cyclic vocabulary."""
+
+import enum
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from tvlens.errors import InputError
+
+
+class OffsetSplit(enum.StrEnum):
+    """Which offsets a task draws."""
+
+    TRAIN = "train"
+    HELD_OUT = "held_out"
+
+
+@dataclass(frozen=True)
+class TokenOffset:
+    """k uniform over the offsets of the split, x uniform over the vocabulary; the param is k.
+
+    Symbols are one-hot vectors, predictions are logits. The offset 0 never occurs, so copying the
+    input is never right.
+    """
+
+    vocabulary: int = 32
+    """Number of symbols V."""
+    held_out_share: float = 0.2
+    """Share of the offsets 1 .. V-1 that training never sees."""
+    split: OffsetSplit = OffsetSplit.TRAIN
+    """Which offsets are drawn."""
+    noise: float = 0.0
+    """Probability that a label in a context is replaced by a uniform symbol; targets stay clean."""
+
+    def __post_init__(self) -> None:
+        if self.vocabulary < 3 or not 0 <= self.held_out_share < 1 or not 0 <= self.noise < 1:
+            raise InputError(
+                "TokenOffset needs vocabulary >= 3, 0 <= held_out_share < 1 and 0 <= noise < 1, "
+                f"got {self}."
+            )
+        if not self.offsets:
+            raise InputError(f"No offset is left to draw in {self}; change held_out_share.")
+
+    @property
+    def d_x(self) -> int:
+        """Size of the vocabulary."""
+        return self.vocabulary
+
+    @property
+    def d_y(self) -> int:
+        """Size of the vocabulary."""
+        return self.vocabulary
+
+    @property
+    def scale(self) -> float:
+        """Cross-entropy in nats of a uniform guess over the offsets."""
+        return math.log(max(len(self.offsets), 2))
+
+    @property
+    def offsets(self) -> list[int]:
+        """The offsets of the split. Held-out ones are a fixed random choice."""
+        shuffled = (
+            torch.randperm(self.vocabulary - 1, generator=torch.Generator().manual_seed(0)) + 1
+        )
+        count = round(self.held_out_share * (self.vocabulary - 1))
+        held_out = self.split is OffsetSplit.HELD_OUT
+        return sorted((shuffled[:count] if held_out else shuffled[count:]).tolist())
+
+    def sample_params(self, batch: int, *, generator: Generator) -> Float[Tensor, "batch 1"]:
+        """Draw offsets."""
+        device = generator.device
+        offsets = torch.tensor(self.offsets, dtype=torch.float32, device=device)
+        index = torch.randint(len(offsets), (batch, 1), generator=generator, device=device)
+        return offsets[index]
+
+    def sample_inputs(
+        self, batch: int, shots: int, *, generator: Generator
+    ) -> Float[Tensor, "batch shot d_x"]:
+        """Draw symbols."""
+        return self._one_hot(self._sample_symbols((batch, shots), generator))
+
+    def apply(
+        self, params: Float[Tensor, "batch 1"], x: Float[Tensor, "batch shot d_x"]
+    ) -> Float[Tensor, "batch shot d_y"]:
+        """(x + k) mod V."""
+        return self._one_hot((x.argmax(-1) + params.long()) % self.vocabulary)
+
+    def corrupt(
+        self, y: Float[Tensor, "batch shot d_y"], *, generator: Generator
+    ) -> Float[Tensor, "batch shot d_y"]:
+        """Replace labels by uniform symbols with probability `noise`."""
+        if self.noise == 0:
+            return y
+        replaced = torch.rand(y.shape[:2], generator=generator, device=y.device) < self.noise
+        symbols = self._one_hot(self._sample_symbols(y.shape[:2], generator))
+        return torch.where(replaced[..., None], symbols, y)
+
+    def loss(
+        self, prediction: Float[Tensor, "*batch d_y"], target: Float[Tensor, "*batch d_y"]
+    ) -> Float[Tensor, "*batch"]:
+        """Cross-entropy in nats."""
+        return -(prediction.log_softmax(-1) * target).sum(-1)
+
+    def error(
+        self, prediction: Float[Tensor, "*batch d_y"], target: Float[Tensor, "*batch d_y"]
+    ) -> Float[Tensor, "*batch"]:
+        """1 where the most likely symbol is wrong, 0 where it is right: 1 - accuracy."""
+        return (prediction.argmax(-1) != target.argmax(-1)).to(prediction.dtype)
+
+    def oracle(
+        self,
+        x: Float[Tensor, "batch shot d_x"],
+        y: Float[Tensor, "batch shot d_y"],
+        query: Float[Tensor, "batch query d_x"],
+    ) -> Float[Tensor, "batch query d_y"]:
+        """Log-probabilities under the posterior over the split's offsets."""
+        offsets = torch.tensor(self.offsets, device=x.device)
+        # A vanishing noise keeps the posterior defined when corrupted labels contradict each other.
+        noise = max(self.noise, 1e-6)
+        wrong = noise / self.vocabulary
+        seen = (y.argmax(-1) - x.argmax(-1)) % self.vocabulary
+        agrees = (seen[..., None] == offsets).sum(1)
+        log_posterior = (agrees * math.log((1 - noise + wrong) / wrong)).log_softmax(-1)
+        symbols = self._one_hot((query.argmax(-1)[..., None] + offsets) % self.vocabulary)
+        predictive = torch.einsum("bk,bqkv->bqv", log_posterior.exp().to(symbols), symbols)
+        return predictive.clamp_min(1e-12).log()
+
+    def _sample_symbols(self, shape: tuple[int, ...], generator: Generator) -> Int[Tensor, "..."]:
+        return torch.randint(self.vocabulary, shape, generator=generator, device=generator.device)
+
+    def _one_hot(self, symbols: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch d_x"]:
+        # Unlike F.one_hot, this never looks at the values, so a GPU need not wait.
+        return (symbols[..., None] == torch.arange(self.vocabulary, device=symbols.device)).float()

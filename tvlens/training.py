@@ -1,0 +1,117 @@
+"""The training loop: a state, a step, and a generator of steps."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+from torch.optim import Optimizer
+
+from tvlens.errors import DivergenceError
+from tvlens.experiment import Experiment
+from tvlens.models import HookedTransformer
+from tvlens.objectives import Losses, losses
+from tvlens.optimization import set_learning_rate
+from tvlens.tasks import sample_episodes
+
+DIVERGED = 10.0
+"""A loss this many times that of knowing nothing has diverged."""
+
+
+@dataclass
+class TrainState:
+    """All that changes during training, and so all that a checkpoint holds."""
+
+    model: HookedTransformer
+    optimizers: list[Optimizer]
+    generator: Generator
+    step: int = 0
+    """Steps done."""
+    rows: list[list[float]] = field(default_factory=list)
+    """The history: step, total, icl, tvp, learning rate as a share of its peak."""
+    pending: list[Losses] = field(default_factory=list)
+    """Losses since the last row, still on the device."""
+    seconds: float = 0.0
+    """Wall time spent so far."""
+
+    @staticmethod
+    def start(experiment: Experiment, device: torch.device) -> "TrainState":
+        """The state before the first step."""
+        model = experiment.build_model(device=device)
+        optimizers = experiment.train.optimizer.build(model)
+        return TrainState(model, optimizers, experiment.data_generator(device))
+
+
+def training_steps(experiment: Experiment, state: TrainState) -> Iterator[Losses]:
+    """Train, one step per iteration, until the experiment's last step.
+
+    Yields:
+        The step's losses, on the device; looking at a value makes the host wait for it.
+
+    Raises:
+        DivergenceError: a loss was not finite or far above that of knowing nothing. It is
+            noticed at the end of each stretch of `log_every` steps.
+    """
+    config = experiment.train
+    before, started = state.seconds, time.monotonic()
+    while state.step < config.steps:
+        factor = config.schedule.factor(state.step, config.steps, config.warmup)
+        set_learning_rate(state.optimizers, factor)
+        step_losses = training_step(experiment, state)
+        state.step += 1
+        state.pending.append(step_losses)
+        if state.step % config.log_every == 0 or state.step == config.steps:
+            _add_row(state, factor)
+        state.seconds = before + time.monotonic() - started
+        yield step_losses
+
+
+def training_step(experiment: Experiment, state: TrainState) -> Losses:
+    """Sample a batch, and move the weights by its gradient."""
+    task, config = experiment.task, experiment.train
+    episodes = sample_episodes(task, config.batch, config.shots, generator=state.generator)
+    with torch.autocast(episodes.x.device.type, torch.bfloat16, enabled=config.bf16):
+        batch_losses = losses(
+            state.model,
+            task,
+            experiment.format,
+            episodes,
+            experiment.objective,
+            generator=state.generator,
+        )
+    batch_losses.total.backward()
+    torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip_norm)
+    for optimizer in state.optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+    return Losses(*(loss.detach() for loss in batch_losses))
+
+
+def check_losses(state: TrainState) -> None:
+    """Wait for the losses since the last row and look at them.
+
+    Raises:
+        DivergenceError: one is not finite or far above that of knowing nothing.
+    """
+    first = state.step - len(state.pending) + 1
+    for step, loss in enumerate(_pending(state)[:, 0].tolist(), start=first):
+        if not abs(loss) < DIVERGED:
+            raise DivergenceError(
+                f"Training diverged: the loss at step {step} is {loss:.4g} times that of knowing "
+                "nothing. Lower the learning rate or the gradient norm, or lengthen the warm-up."
+            )
+
+
+def _add_row(state: TrainState, factor: float) -> None:
+    """Turn the pending losses into a row of the history."""
+    check_losses(state)
+    state.rows.append([float(state.step), *_pending(state).mean(0).tolist(), factor])
+    state.pending.clear()
+
+
+def _pending(state: TrainState) -> Float[Tensor, "step 3"]:
+    if not state.pending:
+        return torch.zeros(0, 3)
+    return torch.stack([torch.stack(each) for each in state.pending]).double().cpu()
