@@ -64,7 +64,7 @@ class TrainConfig:
 class Experiment:
     """A task, how it is shown, a model, and how it is trained."""
 
-    task: Task = LinearRegression()
+    task: LinearRegression | Sinusoid | TokenOffset | Task = LinearRegression()
     """What is learned in context."""
     format: PromptFormat = ZXY
     """How examples become tokens."""

@@ -1,14 +1,15 @@
 """Named experiments: `*-small` for minutes on a CPU, `*-paper` with the paper's recipe for a GPU.
 
 A name is task[-format]-training-size: `linear-tvp-small`, `offset-vanilla-paper`,
-`linear-arrow-tvp-small`; the format is z x y where none is named.
+`linear-arrow-tvp-small`; the format is z x y where none is named. The task vector of a `tvp`
+preset is prescribed at the last layer but one.
 """
 
-import dataclasses
+from dataclasses import replace
 
 from tvlens.experiment import Experiment, TrainConfig
 from tvlens.models import ModelConfig, Positions
-from tvlens.objectives import AllLengths, Objective, Query
+from tvlens.objectives import AllLengths, Objective, Query, RandomLengths
 from tvlens.optimization import Adam, Muon, Schedule
 from tvlens.prompts import ARROW, ZXY, PromptFormat
 from tvlens.tasks import LinearRegression, Sinusoid, Task, TokenOffset
@@ -20,10 +21,18 @@ TASKS: dict[str, Task] = {
 }
 FORMATS: dict[str, PromptFormat] = {"": ZXY, "-arrow": ARROW}
 
-SMALL = TrainConfig(
-    steps=8_000, batch=64, optimizer=Muon(), schedule=Schedule.COSINE, checkpoint_every=500
-)
-PAPER = TrainConfig(
+SMALL_MODEL = ModelConfig(n_layers=3, d_model=64, positions=Positions.ROTARY, init_std=0.2)
+SMALL_SIZES = {"linear": (4, 5000), "sinusoid": (3, 3000), "offset": (3, 2000)}
+"""Layers, and steps with a TVP loss, for each task. A linear regressor needs one block more to
+gather its weights at a token."""
+SMALL_LENGTHS = RandomLengths(k=4)
+
+PAPER_MODELS = {
+    "paper": ModelConfig(n_layers=3, d_model=64, n_heads=2),
+    "paper-6-layers": ModelConfig(n_layers=6, d_model=128, n_heads=4),
+    "paper-12-layers": ModelConfig(n_layers=12, d_model=256, n_heads=8),
+}
+PAPER_TRAINING = TrainConfig(
     steps=300_000,
     batch=256,
     optimizer=Adam(learning_rate=1e-4, beta2=0.999),
@@ -31,35 +40,49 @@ PAPER = TrainConfig(
     warmup=0,
     checkpoint_every=5000,
 )
-PAPER_DEPTHS = {"paper": 3, "paper-6-layers": 6, "paper-12-layers": 12}
 
 
-def _small(task: Task, format: PromptFormat, objective: Objective) -> Experiment:
-    model = ModelConfig(n_layers=3, d_model=64, positions=Positions.ROTARY, init_std=0.1)
-    return Experiment(task, format, model, objective, SMALL)
+def small(task_name: str, format: PromptFormat, tvp_weight: float) -> Experiment:
+    """A small experiment, with or without a TVP loss.
+
+    A vanilla one gets more steps, so that both run the same number of tokens through the model.
+    """
+    n_layers, steps = SMALL_SIZES[task_name]
+    train = TrainConfig(steps=steps, batch=64, optimizer=Muon(), checkpoint_every=500)
+    objective = _objective(format, tvp_weight, n_layers)
+    if tvp_weight == 0:
+        context = format.n_tokens(train.shots)
+        prompted = SMALL_LENGTHS.k * len(format.query)
+        train = replace(train, steps=round(steps * (context + prompted) / context))
+    else:
+        objective = replace(objective, lengths=SMALL_LENGTHS)
+    model = replace(SMALL_MODEL, n_layers=n_layers)
+    return Experiment(TASKS[task_name], format, model, objective, train)
 
 
-def _paper(task: Task, format: PromptFormat, objective: Objective, n_layers: int) -> Experiment:
-    model = ModelConfig(n_layers=n_layers, d_model=64 if n_layers == 3 else 128)
-    if objective.tvp_weight:
-        objective = dataclasses.replace(objective, tvp_layer=n_layers - 1, lengths=AllLengths())
-    return Experiment(task, format, model, objective, PAPER)
+def paper(task_name: str, format: PromptFormat, tvp_weight: float, size: str) -> Experiment:
+    """An experiment with the recipe of arXiv 2501.09240."""
+    model = PAPER_MODELS[size]
+    objective = _objective(format, tvp_weight, model.n_layers)
+    return Experiment(TASKS[task_name], format, model, objective, PAPER_TRAINING)
+
+
+def _objective(format: PromptFormat, tvp_weight: float, n_layers: int) -> Objective:
+    query = Query.FRESH if format.carrier_sees_query else Query.NEXT
+    if tvp_weight == 0:
+        return Objective()
+    return Objective(tvp_weight, tvp_layer=n_layers - 1, lengths=AllLengths(), query=query)
 
 
 def _presets() -> dict[str, Experiment]:
     presets = {}
-    for format_name, format in FORMATS.items():
-        query = Query.FRESH if format.carrier_sees_query else Query.NEXT
-        trainings = {
-            "vanilla": Objective(),
-            "tvp": Objective(tvp_weight=1.0, tvp_layer=2, query=query),
-        }
-        for task_name, task in TASKS.items():
-            for training, objective in trainings.items():
+    for task_name in TASKS:
+        for format_name, format in FORMATS.items():
+            for training, weight in (("vanilla", 0.0), ("tvp", 1.0)):
                 name = f"{task_name}{format_name}-{training}"
-                presets[f"{name}-small"] = _small(task, format, objective)
-                for size, depth in PAPER_DEPTHS.items():
-                    presets[f"{name}-{size}"] = _paper(task, format, objective, depth)
+                presets[f"{name}-small"] = small(task_name, format, weight)
+                for size in PAPER_MODELS:
+                    presets[f"{name}-{size}"] = paper(task_name, format, weight, size)
     return presets
 
 

@@ -6,7 +6,7 @@ Weights are safetensors and everything else is data, so loading a stranger's run
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def train_run(
     *,
     device: str | None = None,
     resume: bool = False,
-) -> Iterator[TrainState]:
+) -> Generator[TrainState]:
     """Train into a run folder, one step per iteration.
 
     Closing the iterator between two steps leaves a checkpoint of where it stood.

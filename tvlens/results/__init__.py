@@ -2,5 +2,8 @@
 
 from tvlens.results.base import Result, figure
 from tvlens.results.history import History
+from tvlens.results.icl_curve import ICLCurve
+from tvlens.results.locality_map import LocalityMap
+from tvlens.results.locality_sweep import LocalitySweep
 
-__all__ = ["History", "Result", "figure"]
+__all__ = ["History", "ICLCurve", "LocalityMap", "LocalitySweep", "Result", "figure"]

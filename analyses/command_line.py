@@ -1,0 +1,79 @@
+"""What all scripts share: how arguments are parsed, how errors end, how they are interrupted."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import tyro
+
+from tvlens import DivergenceError, InputError, PromptFormat
+from tvlens.errors import did_you_mean
+from tvlens.prompts import FORMATS
+
+Config = TypeVar("Config")
+
+
+def parse(config: type[Config], default: Config, description: str | None = None) -> Config:
+    """The configuration that the command line asks for."""
+    return tyro.cli(
+        tyro.conf.AvoidSubcommands[config],
+        default=default,
+        description=description,
+        registry=_registry(),
+    )
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """End with one line and exit code 2, not a traceback, where the user can mend the cause."""
+    try:
+        yield
+    except (InputError, DivergenceError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+class Interruption:
+    """Whether Ctrl-C or SIGTERM came; the second Ctrl-C ends the program at once."""
+
+    def __init__(self) -> None:
+        """Listen from now on."""
+        self.came = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: object) -> None:
+        if self.came:
+            raise KeyboardInterrupt
+        self.came = True
+
+
+def _registry() -> tyro.constructors.ConstructorRegistry:
+    """Prompt formats are named on the command line, not spelled out."""
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def format_by_name(
+        info: tyro.constructors.PrimitiveTypeInfo,
+    ) -> tyro.constructors.PrimitiveConstructorSpec | None:
+        if info.type is not PromptFormat:
+            return None
+        names = [each.name for each in FORMATS]
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="{" + ",".join(names) + "}",
+            instance_from_str=lambda args: _format_named(args[0]),
+            is_instance=lambda value: isinstance(value, PromptFormat),
+            str_from_instance=lambda value: [value.name],
+        )
+
+    return registry
+
+
+def _format_named(name: str) -> PromptFormat:
+    for each in FORMATS:
+        if each.name == name:
+            return each
+    raise ValueError(f"unknown format {name!r}.{did_you_mean(name, [f.name for f in FORMATS])}")

@@ -1,0 +1,80 @@
+"""Train one model: `python analyses/train.py --preset linear-tvp-small --out runs/linear-tvp`."""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from command_line import Interruption, parse, plain_errors
+from tqdm import tqdm
+
+from tvlens import PRESETS, Experiment, InputError, train_run
+from tvlens.errors import did_you_mean
+from tvlens.runs import is_finished
+
+DEFAULT_PRESET = "linear-tvp-small"
+DESCRIPTION = f"""Train one model and leave a run folder.
+
+Start from a preset and change what you like; every field of the experiment is an option below, and
+the defaults shown are those of the preset that is named. `-small` presets take minutes on a CPU,
+`-paper` ones follow the recipe of arXiv 2501.09240 and want a GPU.
+
+Ctrl-C and SIGTERM leave a checkpoint; --resume continues from it as if nothing had happened.
+
+Presets: {", ".join(PRESETS)}"""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training."""
+
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
+    """What to train."""
+    preset: str = DEFAULT_PRESET
+    """The experiment to start from."""
+    out: Path | None = None
+    """The run folder; runs/PRESET if not given."""
+    device: str | None = None
+    """Where to train: cuda, cuda:1, mps, cpu; the fastest there is if not given."""
+    resume: bool = False
+    """Continue an unfinished run in the folder."""
+
+
+def main(config: Training) -> None:
+    """Train, with a progress bar, until done or interrupted."""
+    out = config.out or Path("runs") / config.preset
+    states = train_run(config.experiment, out, device=config.device, resume=config.resume)
+    interruption = Interruption()
+    total = config.experiment.train.steps
+    with tqdm(total=total, unit="step", desc=out.name, dynamic_ncols=True) as bar:
+        for state in states:
+            bar.update(state.step - bar.n)
+            if state.rows and state.rows[-1][0] == state.step:
+                _, _, icl, tvp, _ = state.rows[-1]
+                bar.set_postfix({"icl": f"{icl:.4f}", "tvp": f"{tvp:.4f}"}, refresh=False)
+            if interruption.came and state.step < total:
+                states.close()
+                break
+    if is_finished(out):
+        print(f"Finished. Run: {out}")
+    else:
+        print(f"Stopped; continue with --resume. Run: {out}")
+        raise SystemExit(130)
+
+
+def preset_named(arguments: list[str]) -> str:
+    """The preset that the command line starts from, which decides all other defaults."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset", default=DEFAULT_PRESET)
+    name = parser.parse_known_args(arguments)[0].preset
+    if name not in PRESETS:
+        raise InputError(f"There is no preset {name!r}.{did_you_mean(name, PRESETS)}")
+    return name
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        preset = preset_named(sys.argv[1:])
+        main(parse(Training, Training(PRESETS[preset], preset), DESCRIPTION))

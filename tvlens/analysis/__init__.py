@@ -1,0 +1,6 @@
+"""One question per file; each answer is a labelled result with its controls."""
+
+from tvlens.analysis.icl_curve import icl_curve
+from tvlens.analysis.locality_map import locality_map
+
+__all__ = ["icl_curve", "locality_map"]

@@ -1,0 +1,48 @@
+"""How fast does a model learn in context, and how much of it fits into one vector?"""
+
+import torch
+import xarray as xr
+from transformer_lens import HookedRootModule
+
+from tvlens.baselines import icl_errors, label_errors, oracle_errors, zero_shot_errors
+from tvlens.patching import Site, task_vector_predictions
+from tvlens.prompts import Episodes, PositionIds, PromptFormat
+from tvlens.results import ICLCurve
+from tvlens.tasks import Task
+
+
+@torch.inference_mode()
+def icl_curve(
+    model: HookedRootModule,
+    task: Task,
+    format: PromptFormat,
+    episodes: Episodes,
+    queries: Episodes,
+    *,
+    layer: int,
+    position_ids: PositionIds = PositionIds.RESET,
+) -> ICLCurve:
+    """Errors of in-context learning and of task-vector prompting against the number of examples.
+
+    Args:
+        episodes: the contexts; example n + 1 is asked after n examples.
+        queries: what the zero-shot prompts ask: other examples of the same functions
+            (`fresh_queries`).
+        layer: where the carrier's vector is read and written.
+        position_ids: those of the zero-shot prompts.
+    """
+    site = Site(layer, format.carrier)
+    _, first = format.tokens(format.carrier, episodes.shots)
+    predictions = task_vector_predictions(model, format, episodes, queries, site, position_ids)
+    tvp = task.error(predictions, queries.target[:, first:])
+    return ICLCurve(
+        xr.Dataset(
+            {
+                "icl": icl_errors(model, task, format, episodes),
+                "tvp": label_errors(tvp, first),
+                "zero_shot": zero_shot_errors(model, task, format, queries, position_ids),
+                "oracle": oracle_errors(task, episodes),
+            },
+            attrs={"layer": layer, "carrier": format.carrier.value, "format": format.name},
+        )
+    )

@@ -1,0 +1,46 @@
+"""The errors that every analysis is read against: full context, no context, and the oracle."""
+
+import torch
+import xarray as xr
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+from transformer_lens import HookedRootModule
+
+from tvlens.prompts import Episodes, PositionIds, PromptFormat
+from tvlens.tasks import Task, oracle_predictions
+
+
+def label_errors(errors: Float[Tensor, "episode examples"], first: int = 0) -> xr.DataArray:
+    """Errors labelled by the number of examples, which counts from `first`."""
+    coords = {"examples": range(first, first + errors.shape[1])}
+    return xr.DataArray(errors.float().cpu().numpy(), coords, ("episode", "examples"))
+
+
+def icl_errors(
+    model: HookedRootModule, task: Task, format: PromptFormat, episodes: Episodes
+) -> xr.DataArray:
+    """Errors (episode, examples) of in-context learning, from one pass."""
+    prompt = format.context(episodes)
+    outputs = model(prompt.inputs, prompt.position_ids)[:, format.answers(episodes.shots)]
+    return label_errors(task.error(outputs, episodes.target))
+
+
+def zero_shot_errors(
+    model: HookedRootModule,
+    task: Task,
+    format: PromptFormat,
+    queries: Episodes,
+    position_ids: PositionIds = PositionIds.RESET,
+) -> xr.DataArray:
+    """Errors (episode, examples) of prompts without a context; `examples` only tells the query."""
+    lengths = torch.arange(queries.shots, device=queries.x.device)[None]
+    prompt = format.zero_shot(queries, lengths, position_ids)
+    outputs = model(prompt.inputs, prompt.position_ids)[:, -1]
+    outputs = rearrange(outputs, "(batch shot) d -> batch shot d", shot=queries.shots)
+    return label_errors(task.error(outputs, queries.target))
+
+
+def oracle_errors(task: Task, episodes: Episodes) -> xr.DataArray:
+    """Errors (episode, examples) of the best predictor there is, on the same contexts."""
+    return label_errors(task.error(oracle_predictions(task, episodes, episodes), episodes.target))

@@ -1,0 +1,30 @@
+"""Intervals by bootstrap over episodes, the unit of replication."""
+
+import numpy as np
+from jaxtyping import Float
+
+RESAMPLES = 1000
+LEVEL = 0.95
+
+
+def resampled_means(
+    values: Float[np.ndarray, "episode ..."], resamples: int = RESAMPLES, seed: int = 0
+) -> Float[np.ndarray, "resample ..."]:
+    """Means of samples of the episodes, drawn with replacement.
+
+    The same seed draws the same episodes, so that means of several variables can be combined.
+    """
+    episodes = values.shape[0]
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(episodes, np.full(episodes, 1 / episodes), size=resamples)
+    means = (counts / episodes) @ values.reshape(episodes, -1).astype(float)
+    return means.reshape(resamples, *values.shape[1:])
+
+
+def interval(
+    resampled: Float[np.ndarray, "resample ..."], level: float = LEVEL
+) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+    """The central interval that holds a share `level` of the resampled statistics."""
+    tail = (1 - level) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
+    return low, high

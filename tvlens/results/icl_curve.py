@@ -1,0 +1,27 @@
+"""Errors against the number of examples."""
+
+import xarray as xr
+
+from tvlens.results.base import Result
+from tvlens.results.bootstrap import interval, resampled_means
+
+
+class ICLCurve(Result):
+    """Errors of each episode after 0, 1, 2, .. examples.
+
+    Variables over (episode, examples), in the task's error (0 is right, about 1 is knowing
+    nothing): `icl` (full context), `tvp` (zero-shot prompt with the vector of that context),
+    `zero_shot` (the same prompt untouched), `oracle` (best predictor there is).
+    """
+
+    def summary(self) -> xr.Dataset:
+        """Means over episodes, with the ends of their 95% intervals, along `bound`."""
+        return self.data.map(_mean_with_interval)
+
+
+def _mean_with_interval(errors: xr.DataArray) -> xr.DataArray:
+    errors = errors.transpose("episode", ...)
+    low, high = interval(resampled_means(errors.values))
+    mean = errors.mean("episode")
+    bounds = [mean, mean.copy(data=low), mean.copy(data=high)]
+    return xr.concat(bounds, xr.Variable("bound", ["mean", "low", "high"]))

@@ -1,0 +1,143 @@
+"""Where, and how strongly, a model keeps its task."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+
+from tvlens.results.base import Result
+from tvlens.results.bootstrap import interval, resampled_means
+from tvlens.results.icl_curve import ICLCurve
+
+BOUNDS = ("estimate", "low", "high")
+
+
+class LocalityMap(Result):
+    """Error of task-vector prompting at every site, with its controls.
+
+    All variables are errors of single episodes, in the task's unit (0 is right, about 1 is knowing
+    nothing):
+
+    - `tvp` (episode, layer, role, examples): a vector read at the site replaces the residual there
+      in a zero-shot prompt; nan where a role has no token yet.
+    - `icl`, `zero_shot`, `oracle` (episode, examples): full context, no context, best predictor.
+    - `shuffled`, `random`, `untrained` (episode, layer, examples): at the carrier, the vector of
+      another episode, a random vector of the same norm, and the vector of an untrained model.
+    - `window` (episode, layer): full context, but above the layer the last answer sees only its
+      carrier and itself.
+    - `ablated` (episode, layer): full context, but from the layer on the last carrier is kept at
+      the state it has without a context.
+
+    Attributes: `carrier` (role), `format`, `task`, `error` (unit), and what the caller adds.
+    """
+
+    @property
+    def carrier(self) -> str:
+        """The role that carries the vector."""
+        return self.data.attrs["carrier"]
+
+    def recovery(self) -> xr.Dataset:
+        """Share of what in-context learning gains that the vector alone gains.
+
+        R = (E_zero - E_tvp) / (E_zero - E_icl), of means over episodes: 1 is all, 0 nothing,
+        below 0 harm. Variables `estimate`, `low`, `high` (95% interval) over (layer, role,
+        examples); nan where in-context learning gains less than three standard errors.
+        """
+        data = self.data
+        gain = _defined((data.zero_shot - data.icl).transpose("episode", "examples").values)
+        tvp = data.tvp.transpose("episode", "layer", "role", "examples")
+        saved = data.zero_shot.transpose("episode", "examples").values[:, None, None] - tvp.values
+        resampled = resampled_means(saved) / resampled_means(gain)[:, None, None]
+        low, high = interval(resampled)
+        estimate = saved.mean(0) / gain.mean(0)
+        template = tvp.isel(episode=0, drop=True)
+        values = zip(BOUNDS, (estimate, low, high), strict=True)
+        result = xr.Dataset({name: template.copy(data=value) for name, value in values})
+        return result.assign_attrs(data.attrs)
+
+    def best_layer(self) -> int:
+        """The layer whose carrier vector recovers most at the longest context."""
+        return int(self._at_longest("tvp").sel(role=self.carrier).mean("episode").idxmin())
+
+    def curve(self) -> ICLCurve:
+        """Errors against the number of examples, with the best layer's vector."""
+        data = self.data[["icl", "zero_shot", "oracle"]]
+        layer = self.best_layer()
+        data["tvp"] = self.data.tvp.sel(layer=layer, role=self.carrier, drop=True)
+        return ICLCurve(data.drop_vars(["layer", "role"]).assign_attrs(layer=layer))
+
+    def scores(self) -> pd.DataFrame:
+        """Strength and locality at the longest context, a row each, with 95% intervals.
+
+        - `icl`, `zero_shot`, `oracle`: errors.
+        - `recovery`: of the best layer's carrier vector.
+        - `strength`: the same, but each half of the episodes uses the layer that is best on the
+          other half, so that choosing it gives no advantage.
+        - `layer_spread`: exp(entropy) of positive recovery over layers; 1 is a single layer.
+        - `token_spread`: the same over roles at the best layer.
+        - `sufficiency`: recovery when the answer sees only carrier and itself above the best layer.
+        - `necessity`: share of the gain that is lost when the carrier is kept ignorant from the
+          best layer on.
+        - `locality`: sufficiency times necessity.
+        """
+        variables = {
+            name: self._at_longest(name).transpose("episode", ...).values
+            for name in ("icl", "zero_shot", "oracle", "tvp", "window", "ablated")
+        }
+        variables["gain"] = _defined(variables["zero_shot"] - variables["icl"])
+        variables["cross_fitted"] = self._cross_fitted_errors(variables["tvp"])
+        estimates = self._scores({name: v.mean(0, keepdims=True) for name, v in variables.items()})
+        resampled = self._scores({name: resampled_means(v) for name, v in variables.items()})
+        rows = {name: (estimates[name][0], *interval(resampled[name])) for name in estimates}
+        return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
+
+    def _scores(
+        self, means: dict[str, Float[np.ndarray, "resample ..."]]
+    ) -> dict[str, Float[np.ndarray, " resample"]]:
+        """The scores of several samples of episodes at once, from the means of each."""
+        best = list(self.data.layer.values).index(self.best_layer())
+        carrier = list(self.data.role.values).index(self.carrier)
+        zero, gain = means["zero_shot"], means["gain"]
+        recovery = (zero[:, None, None] - means["tvp"]) / gain[:, None, None]
+        sufficiency = (zero - means["window"][:, best]) / gain
+        necessity = (means["ablated"][:, best] - means["icl"]) / gain
+        return {
+            "icl": means["icl"],
+            "zero_shot": zero,
+            "oracle": means["oracle"],
+            "recovery": recovery[:, best, carrier],
+            "strength": (zero - means["cross_fitted"]) / gain,
+            "layer_spread": _spread(recovery[:, :, carrier]),
+            "token_spread": _spread(recovery[:, best, :]),
+            "sufficiency": sufficiency,
+            "necessity": necessity,
+            "locality": sufficiency * necessity,
+        }
+
+    def _cross_fitted_errors(
+        self, tvp: Float[np.ndarray, "episode layer role"]
+    ) -> Float[np.ndarray, " episode"]:
+        """Carrier errors of each episode at the layer that is best for the other half."""
+        errors = tvp[:, :, list(self.data.role.values).index(self.carrier)]
+        chosen = np.empty(len(errors), dtype=int)
+        chosen[::2], chosen[1::2] = (errors[half::2].mean(0).argmin() for half in (1, 0))
+        return errors[np.arange(len(errors)), chosen]
+
+    def _at_longest(self, name: str) -> xr.DataArray:
+        errors = self.data[name]
+        return errors.isel(examples=-1) if "examples" in errors.dims else errors
+
+
+def _defined(gain: Float[np.ndarray, "episode ..."]) -> Float[np.ndarray, "episode ..."]:
+    """Gains, or nan where their mean is below three standard errors and a share means nothing."""
+    standard_error = gain.std(0, ddof=1) / np.sqrt(len(gain))
+    return np.where(gain.mean(0) < 3 * standard_error, np.nan, gain)
+
+
+def _spread(recovery: Float[np.ndarray, "resample place"]) -> Float[np.ndarray, " resample"]:
+    """Effective number of places that share the recovery: exp(entropy)."""
+    positive = np.maximum(recovery, 0)
+    total = positive.sum(-1, keepdims=True)
+    share = positive / np.where(total > 0, total, np.nan)
+    logs = np.log(share, out=np.zeros_like(share), where=share > 0)
+    return np.exp(-(share * logs).sum(-1))
