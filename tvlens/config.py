@@ -44,9 +44,10 @@ def from_json(data: Any, kinds: Iterable[type], where: str = "the file") -> Any:
 def _decode_object(data: Any, kinds: dict[str, type], where: str) -> Any:
     if not isinstance(data, dict) or "kind" not in data:
         raise InputError(f"{where} should be an object with a 'kind', got {data!r}.")
-    if data["kind"] not in kinds:
+    if not isinstance(data["kind"], str) or data["kind"] not in kinds:
+        known = did_you_mean(str(data["kind"]), kinds)
         raise InputError(
-            f"{where} has the unknown kind {data['kind']!r}.{did_you_mean(data['kind'], kinds)} "
+            f"{where} has the unknown kind {data['kind']!r}.{known} "
             "A class of your own must be named to the function that loads it."
         )
     kind = kinds[data["kind"]]
@@ -65,7 +66,7 @@ def _decode_object(data: Any, kinds: dict[str, type], where: str) -> Any:
 def _decode(data: Any, hint: Any, kinds: dict[str, type], where: str) -> Any:
     if isinstance(data, dict):
         value = _decode_object(data, kinds, where)
-        if _is_closed(hint) and not isinstance(value, hint):
+        if not (isinstance(hint, type | types.UnionType) and isinstance(value, hint)):
             raise InputError(f"{where} should be {_name(hint)}, got a {type(value).__name__}.")
         return value
     if typing.get_origin(hint) is tuple:
@@ -87,11 +88,6 @@ def _decode(data: Any, hint: Any, kinds: dict[str, type], where: str) -> Any:
     if type(data) is not hint:
         raise InputError(f"{where} should be {_name(hint)}, got {data!r}.")
     return data
-
-
-def _is_closed(hint: Any) -> bool:
-    """Whether a hint lists its classes; a protocol is open to any."""
-    return isinstance(hint, types.UnionType) or dataclasses.is_dataclass(hint)
 
 
 def _name(hint: Any) -> str:

@@ -102,7 +102,7 @@ class PromptFormat:
 
     def __post_init__(self) -> None:
         problem = None
-        if len(set(self.shot)) != len(self.shot) or set(self.shot) < {Role.X, Role.Y}:
+        if len(set(self.shot)) != len(self.shot) or not {Role.X, Role.Y} <= set(self.shot):
             problem = "a shot needs x, y and no role twice"
         elif not set(self.query) <= set(self.shot) - {Role.Y}:
             problem = "the query may only hold roles of the shot, and never y"
@@ -110,6 +110,8 @@ class PromptFormat:
             problem = "the query needs x and the carrier"
         elif self.query[-1] is not self.answer:
             problem = "the query must end with the answer token"
+        elif self.shot.index(Role.Y) < self.shot.index(self.answer):
+            problem = "y must stand after the answer token, which would see it"
         elif self.query != self._cycle[-len(self.query) :]:
             problem = "the query must be the tokens that lead to the answer when shots repeat"
         if problem:
@@ -208,7 +210,7 @@ class PromptFormat:
         ids = torch.arange(len(self.query), device=x.device)[None]
         if position_ids is PositionIds.KEEP:
             ends = len(self.shot) * lengths + self.shot.index(self.answer) + 1
-            starts = (ends - len(self.query)).expand(x.shape[:2]).flatten()
+            starts = (ends - len(self.query)).clamp_min(0).expand(x.shape[:2]).flatten()
             ids = starts[:, None] + ids
         return Prompt(inputs.flatten(0, 1), ids, self.query)
 

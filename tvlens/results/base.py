@@ -2,12 +2,14 @@
 
 import functools
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import xarray as xr
 
 from tvlens.errors import InputError
 from tvlens.files import write_whole
+
+AnyResult = TypeVar("AnyResult", bound="Result")
 
 
 class Result:
@@ -26,7 +28,7 @@ class Result:
         write_whole(Path(path), lambda file: self.data.to_netcdf(file, engine="h5netcdf"))
 
     @classmethod
-    def load(cls, path: Path | str) -> Self:
+    def load(cls: type[AnyResult], path: Path | str) -> AnyResult:
         """Read what `save` wrote; every value, label and attribute is the same.
 
         Raises:
@@ -35,7 +37,7 @@ class Result:
         return cls.from_dataset(open_netcdf(path, xr.load_dataset), where=str(path))
 
     @classmethod
-    def from_dataset(cls, data: xr.Dataset, where: str) -> Self:
+    def from_dataset(cls: type[AnyResult], data: xr.Dataset, where: str) -> AnyResult:
         """Check that a data set is of this kind and wrap it.
 
         Raises:

@@ -1,6 +1,6 @@
 """What a task is, and what can be done with any of them."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from tvlens.prompts import Episodes
 
 
+@runtime_checkable
 class Task(Protocol):
     """A distribution over functions from x to y, with the best predictor there is for it.
 
@@ -27,8 +28,8 @@ class Task(Protocol):
 
     @property
     def scale(self) -> float:
-        """Loss of a predictor that ignores its context and the query; losses divided by it can be
-        compared across tasks.
+        """Loss of the plainest predictor without a context (the mean of y, a uniform guess over the
+        answers there are); losses divided by it can be compared across tasks.
         """
         ...
 

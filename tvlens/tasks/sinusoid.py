@@ -63,8 +63,8 @@ class Sinusoid:
     def sample_params(self, batch: int, *, generator: Generator) -> Float[Tensor, "batch 2"]:
         """Draw amplitudes and phases."""
         uniform = torch.rand(batch, 2, generator=generator, device=generator.device)
-        span = uniform.new_tensor([self.amplitude_max - self.amplitude_min, math.pi])
-        return uniform * span + uniform.new_tensor([self.amplitude_min, 0.0])
+        span = self.amplitude_max - self.amplitude_min
+        return torch.cat([uniform[:, :1] * span + self.amplitude_min, uniform[:, 1:] * math.pi], 1)
 
     def sample_inputs(
         self, batch: int, shots: int, *, generator: Generator

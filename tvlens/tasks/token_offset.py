@@ -1,6 +1,7 @@
 """Token offset: y = (x + k) mod V on a cyclic vocabulary."""
 
 import enum
+import functools
 import math
 from dataclasses import dataclass
 
@@ -60,19 +61,15 @@ class TokenOffset:
         return math.log(max(len(self.offsets), 2))
 
     @property
-    def offsets(self) -> list[int]:
+    def offsets(self) -> tuple[int, ...]:
         """The offsets of the split. Held-out ones are a fixed random choice."""
-        shuffled = (
-            torch.randperm(self.vocabulary - 1, generator=torch.Generator().manual_seed(0)) + 1
-        )
-        count = round(self.held_out_share * (self.vocabulary - 1))
-        held_out = self.split is OffsetSplit.HELD_OUT
-        return sorted((shuffled[:count] if held_out else shuffled[count:]).tolist())
+        return _offsets(self.vocabulary, self.held_out_share, self.split)
 
     def sample_params(self, batch: int, *, generator: Generator) -> Float[Tensor, "batch 1"]:
         """Draw offsets."""
         device = generator.device
-        offsets = torch.tensor(self.offsets, dtype=torch.float32, device=device)
+        # Sent without waiting: a tensor made on a GPU from a list would stop the host every step.
+        offsets = torch.tensor(self.offsets, dtype=torch.float32).to(device, non_blocking=True)
         index = torch.randint(len(offsets), (batch, 1), generator=generator, device=device)
         return offsets[index]
 
@@ -134,3 +131,11 @@ class TokenOffset:
     def _one_hot(self, symbols: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch d_x"]:
         # Unlike F.one_hot, this never looks at the values, so a GPU need not wait.
         return (symbols[..., None] == torch.arange(self.vocabulary, device=symbols.device)).float()
+
+
+@functools.cache
+def _offsets(vocabulary: int, held_out_share: float, split: OffsetSplit) -> tuple[int, ...]:
+    shuffled = torch.randperm(vocabulary - 1, generator=torch.Generator().manual_seed(0)) + 1
+    count = round(held_out_share * (vocabulary - 1))
+    held_out = split is OffsetSplit.HELD_OUT
+    return tuple(sorted((shuffled[:count] if held_out else shuffled[count:]).tolist()))

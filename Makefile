@@ -1,0 +1,42 @@
+# make demo: install and draw the first figure.  make test: the whole suite.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test check zoo clean
+
+demo: $(VENV)/installed
+	$(BIN)/python analyses/locality_sweep.py
+
+test: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+# Trains the models that ship with the package again, two at a time (about 45 minutes on two cores).
+ZOO = linear-vanilla linear-tvp linear-arrow-vanilla linear-arrow-tvp \
+      sinusoid-vanilla sinusoid-tvp offset-vanilla offset-tvp
+zoo: $(VENV)/installed
+	printf '%s\n' $(ZOO) | OMP_NUM_THREADS=1 xargs -P 2 -I NAME \
+	    $(BIN)/python analyses/train.py --preset NAME-small --out runs/zoo/NAME --resume
+
+# torch comes first: with it in place, nothing else pulls another build of it.
+$(VENV)/torch: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q "$$(grep '^torch==' constraints.txt)"
+	touch $@
+
+$(VENV)/installed: $(VENV)/torch pyproject.toml
+	$(BIN)/pip install -q -c constraints.txt -e .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist figures

@@ -1,0 +1,350 @@
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from tests.test_training import CPU, change_from_batch, check_same_run
+from tvlens.checkpoints import load_checkpoint
+from tvlens.experiment import Experiment
+from tvlens.files import read_json
+from tvlens.presets import PRESETS
+from tvlens.results import LocalitySweep
+from tvlens.runs import is_finished, list_pretrained, load_run, train
+
+ANALYSES = Path(__file__).parent.parent / "analyses"
+TINY = [
+    *("--preset", "linear-tvp-small", "--device", "cpu"),
+    *("--model.n-layers", "2", "--model.d-model", "16", "--model.n-heads", "2"),
+    *("--objective.tvp-layer", "1", "--train.batch", "8", "--train.examples", "4"),
+    *("--train.log-every", "3", "--train.checkpoint-every", "4"),
+]
+GRID = [
+    *("--grid.tasks", "linear", "--grid.steps", "3", "--grid.depths", "2"),
+    *("--episodes", "32", "--device", "cpu"),
+]
+NAMES = ["linear-zxy-2layers-seed0-vanilla", "linear-zxy-2layers-seed0-tvp1"]
+
+
+class Ended(NamedTuple):
+    """How a script ended."""
+
+    code: object
+    out: str
+    error: str
+
+
+Script = Callable[..., Ended]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Script]:
+    """Run a script as `python analyses/NAME ARGUMENTS` does, but in this process."""
+    monkeypatch.syspath_prepend(str(ANALYSES))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(name: str, *arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", [str(ANALYSES / name), *map(str, arguments)])
+        code: object = 0
+        try:
+            runpy.run_path(str(ANALYSES / name), run_name="__main__")
+        except SystemExit as end:
+            code = end.code
+        printed = capsys.readouterr()
+        return Ended(code, printed.out, printed.err)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def subprocess_of(name: str, *arguments: object, **kwargs: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-u", str(ANALYSES / name), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
+        **kwargs,
+    )
+
+
+# train.py
+
+
+def test_training_leaves_a_run(script: Script, tmp_path: Path):
+    ended = script("train.py", *TINY, "--train.steps", 5, "--out", tmp_path / "run")
+    assert ended.code == 0
+    assert f"Finished. Run: {tmp_path / 'run'}" in ended.out
+    assert "5/5" in ended.error
+    run = load_run(tmp_path / "run", device="cpu")
+    assert run.experiment.train.steps == 5
+    assert run.experiment.model.d_model == 16
+    assert run.experiment.task == PRESETS["linear-tvp-small"].task
+    assert run.history.data.step.values.tolist() == [3, 5]
+
+
+def test_without_a_folder_a_run_is_named_after_its_preset(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert script("train.py", *TINY, "--train.steps", 1).code == 0
+    assert is_finished(tmp_path / "runs" / "linear-tvp-small")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_is_resumed_as_if_nothing_had_happened(
+    script: Script, tmp_path: Path, number: signal.Signals
+):
+    folder, checkpoint = tmp_path / "run", tmp_path / "run" / "checkpoint.safetensors"
+    asked = [*TINY, "--train.steps", 150, "--train.checkpoint-every", 10, "--out", folder]
+    with subprocess_of("train.py", *asked) as process:
+        wait_for(checkpoint, process)
+        process.send_signal(number)
+        out, error = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert f"Stopped; continue with --resume. Run: {folder}" in out
+    assert "Traceback" not in error
+    experiment = Experiment.from_json(read_json(folder / "experiment.json"))
+    assert 10 <= load_checkpoint(checkpoint, experiment, CPU).step < 150
+
+    assert script("train.py", *asked, "--resume").code == 0
+    whole = train(experiment, tmp_path / "whole", device="cpu")
+    check_same_run(load_run(folder, device="cpu"), whole)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    while not path.exists():
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.01)
+
+
+@pytest.mark.parametrize(("step", "code"), [(1, 130), (5, 130), (6, 0)])
+def test_an_interruption_is_obeyed_after_its_step_unless_that_is_the_last(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, code: int
+):
+    def interrupt(params: Tensor) -> Tensor:
+        signal.raise_signal(signal.SIGINT)
+        return params
+
+    change_from_batch(monkeypatch, step, "sample_params", interrupt)
+    ended = script("train.py", *TINY, "--train.steps", 6, "--out", tmp_path)
+    assert ended.code == code
+    assert is_finished(tmp_path) is (code == 0)
+    if code == 130:
+        experiment = Experiment.from_json(read_json(tmp_path / "experiment.json"))
+        checkpoint = tmp_path / "checkpoint.safetensors"
+        assert load_checkpoint(checkpoint, experiment, CPU).step == step
+
+
+def test_a_wrong_preset_ends_a_real_process_with_one_line(tmp_path: Path):
+    with subprocess_of("train.py", "--preset", "linear-tpv-small", cwd=tmp_path) as process:
+        out, error = process.communicate(timeout=120)
+    assert (process.returncode, out) == (2, "")
+    assert error.startswith("error: There is no preset 'linear-tpv-small'. Did you mean 'linear-")
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (["--preset", "sinusoid"], "Known: linear-vanilla-small"),
+        (["--preset"], "--preset"),
+        (["--train.stepz", "5"], "--train.steps"),
+        (["--train.steps", "many"], "--train.steps"),
+        (["--train.steps", "0"], "give at least 1"),
+        (["--model.d-model", "17"], "make it a multiple"),
+        (["--model.positions", "rotery"], "rotary"),
+        (["--format", "zyx"], "zxy"),
+        (["--objective.tvp-layer", "9"], "residual boundaries 0..2"),
+        (["--train.optimizer.learning-rate", "-1"], "learning rate > 0"),
+        (["--device", "tpu"], "Known: cpu"),
+        (["--out", "/proc/run"], "Give another output folder"),
+        (["--out", "FILE/run"], "Give another output folder"),
+        (["--train.optimizer.learning-rate", "1e6"], "Lower the learning rate"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_can_not_be_trained_ends_with_a_remedy(
+    script: Script,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    remedy: str,
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    (tmp_path / "FILE").touch()
+    monkeypatch.chdir(tmp_path)
+    ended = script("train.py", *TINY, "--train.warmup", 0, "--out", "run", *arguments)
+    assert ended.code == 2
+    assert remedy in " ".join(ended.error.replace("│", " ").split())
+    assert "Traceback" not in ended.error
+    assert not is_finished("run")
+
+
+def test_folders_in_use_are_refused(script: Script, tmp_path: Path):
+    asked = [*TINY, "--train.steps", 2, "--out", tmp_path]
+    assert script("train.py", *asked).code == 0
+    ended = script("train.py", *asked)
+    assert (ended.code, ended.out) == (2, "")
+    message = f"error: {tmp_path} holds a finished run; give another folder.\n"
+    assert ended.error.endswith(message)
+
+
+def test_help_shows_presets_and_the_defaults_of_the_one_named(script: Script):
+    ended = script("train.py", "--preset", "offset-vanilla-paper", "--help")
+    assert ended.code == 0
+    assert ended.error == ""
+    words = ended.out.replace("│", " ").split()
+    assert all(name in {word.strip(",") for word in words} for name in PRESETS)
+    assert "--train.steps" in words
+    assert "300000" in ended.out
+    assert "--resume" in ended.out
+
+
+# locality_sweep.py
+
+
+class Swept(NamedTuple):
+    """Where a sweep put its files, and how it ended."""
+
+    runs: Path
+    out: Path
+    ended: Ended
+
+    @property
+    def arguments(self) -> list[object]:
+        return [*GRID, "--runs", self.runs, "--out", self.out]
+
+
+@pytest.fixture
+def swept(script: Script, tmp_path: Path) -> Swept:
+    """A sweep over two models of two layers, one vanilla and one with a TVP loss."""
+    sweep = Swept(tmp_path / "runs", tmp_path / "out", Ended(None, "", ""))
+    return sweep._replace(ended=script("locality_sweep.py", *sweep.arguments))
+
+
+def times(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_sweep_trains_maps_and_writes_once(swept: Swept, script: Script, tmp_path: Path):
+    assert swept.ended.code == 0
+    files = {f"locality_sweep.{ending}" for ending in ("html", "nc", "csv")}
+    assert {path.name for path in swept.out.iterdir()} == files
+    assert "<html" in (swept.out / "locality_sweep.html").read_text()
+
+    sweep = LocalitySweep.load(swept.out / "locality_sweep.nc")
+    assert list(sweep.maps) == NAMES
+    assert all(each.data.sizes["episode"] == 32 for each in sweep.maps.values())
+    for name in NAMES:
+        (folder,) = swept.runs.glob(f"{name}-*")
+        run = load_run(folder, device="cpu")
+        assert (run.experiment.model.n_layers, run.experiment.train.steps) == (2, 3)
+        assert run.experiment.objective.tvp_weight == float(name.endswith("tvp1"))
+
+    table = pd.read_csv(swept.out / "locality_sweep.csv", index_col="model")
+    pd.testing.assert_frame_equal(table, sweep.table())
+    assert all(name in swept.ended.out for name in [*NAMES, *files])
+
+    trained = times(swept.runs)
+    assert script("locality_sweep.py", *swept.arguments).code == 0
+    assert times(swept.runs) == trained
+    check_same_maps(LocalitySweep.load(swept.out / "locality_sweep.nc"), sweep)
+
+    again = ["--replot", swept.out / "locality_sweep.nc", "--out", tmp_path / "replot"]
+    ended = script("locality_sweep.py", *again)
+    assert ended.code == 0
+    assert {path.name for path in (tmp_path / "replot").iterdir()} == {
+        "locality_sweep.html",
+        "locality_sweep.csv",
+    }
+    for ending in ("html", "csv"):
+        name = f"locality_sweep.{ending}"
+        assert (tmp_path / "replot" / name).read_text() == (swept.out / name).read_text()
+
+
+def check_same_maps(first: LocalitySweep, second: LocalitySweep) -> None:
+    assert list(first.maps) == list(second.maps)
+    for name, each in first.maps.items():
+        assert each.data.identical(second.maps[name].data)
+
+
+def test_a_second_sweep_maps_only_what_is_new(
+    swept: Swept, script: Script, monkeypatch: pytest.MonkeyPatch
+):
+    mapped = count_calls(monkeypatch, "tvlens.analysis.locality_map")
+    assert script("locality_sweep.py", *swept.arguments).code == 0
+    assert len(mapped) == 0
+    (folder,) = swept.runs.glob(f"{NAMES[0]}-*")
+    arguments = ["--models", folder, "--episodes", 32, "--out", swept.out, "--device", "cpu"]
+    assert script("locality_sweep.py", *arguments).code == 0
+    assert len(mapped) == 1
+    assert script("locality_sweep.py", *arguments, "--seed", 1).code == 0
+    assert len(mapped) == 2
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch, name: str) -> list[object]:
+    import tvlens.analysis
+
+    calls, original = [], tvlens.analysis.locality_map
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(name, counted)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (["--models", f"{list_pretrained()[0]}x"], f"Did you mean '{list_pretrained()[0]}'"),
+        (["--models", "FOLDER"], "has no experiment.json"),
+        (["--replot", "FILE"], "FILE is not a readable netCDF-4 file"),
+        (["--replot", "none.nc"], "There is no file none.nc"),
+        (["--grid.tasks", "linaer"], "linear"),
+        (["--grid.tasks", "linear", "--grid.depths", "0"], "give at least 1"),
+        (["--grid.tasks", "linear", "--grid.steps", "0"], "give at least 1"),
+        (["--grid.tasks", "linear", "--grid.tvp-weights", "-1"], "cannot be negative"),
+        (["--episodes", "3"], "give 10"),
+        (["--device", "tpu"], "There is no device 'tpu' here"),
+        (["--out", "FILE"], "Give another output folder"),
+        (["--grid.tasks", "linear", "--runs", "FILE"], "Give another output folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_can_not_be_mapped_ends_with_a_remedy(
+    script: Script,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    remedy: str,
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "FOLDER").mkdir()
+    (tmp_path / "FILE").write_text("no netCDF")
+    ended = script("locality_sweep.py", "--out", "out", *arguments)
+    assert ended.code == 2
+    assert remedy in " ".join(ended.error.replace("│", " ").split())
+    assert "Traceback" not in ended.error
+    assert (tmp_path / "FILE").read_text() == "no netCDF"
+    assert not list(tmp_path.rglob("locality_sweep.*"))
+
+
+def test_the_sweep_has_help(script: Script):
+    ended = script("locality_sweep.py", "--help")
+    assert ended.code == 0
+    assert "--replot" in ended.out
+    assert "{linear,sinusoid,offset}" in ended.out
