@@ -18,7 +18,7 @@ Config = TypeVar("Config")
 def parse(config: type[Config], default: Config, description: str | None = None) -> Config:
     """The configuration that the command line asks for."""
     return tyro.cli(
-        tyro.conf.AvoidSubcommands[config],
+        tyro.conf.AvoidSubcommands[tyro.conf.EnumChoicesFromValues[config]],
         default=default,
         description=description,
         registry=_registry(),

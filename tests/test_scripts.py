@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import tvlens.analysis
 from tests.test_training import CPU, change_from_batch, check_same_run
 from tvlens.checkpoints import load_checkpoint
 from tvlens.experiment import Experiment
@@ -163,7 +165,7 @@ def test_a_wrong_preset_ends_a_real_process_with_one_line(tmp_path: Path):
         (["--train.steps", "many"], "--train.steps"),
         (["--train.steps", "0"], "give at least 1"),
         (["--model.d-model", "17"], "make it a multiple"),
-        (["--model.positions", "rotery"], "rotary"),
+        (["--model.positions", "rotery"], "Expected one of"),
         (["--format", "zyx"], "zxy"),
         (["--objective.tvp-layer", "9"], "residual boundaries 0..2"),
         (["--train.optimizer.learning-rate", "-1"], "learning rate > 0"),
@@ -238,40 +240,45 @@ def times(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_sweep_trains_maps_and_writes_once(swept: Swept, script: Script, tmp_path: Path):
+def test_a_sweep_trains_maps_and_writes(swept: Swept):
     assert swept.ended.code == 0
     files = {f"locality_sweep.{ending}" for ending in ("html", "nc", "csv")}
     assert {path.name for path in swept.out.iterdir()} == files
     assert "<html" in (swept.out / "locality_sweep.html").read_text()
+    assert all(name in swept.ended.out for name in [*NAMES, *files])
 
     sweep = LocalitySweep.load(swept.out / "locality_sweep.nc")
     assert list(sweep.maps) == NAMES
     assert all(each.data.sizes["episode"] == 32 for each in sweep.maps.values())
+    table = pd.read_csv(swept.out / "locality_sweep.csv", index_col="model")
+    pd.testing.assert_frame_equal(table, sweep.table())
+
     for name in NAMES:
         (folder,) = swept.runs.glob(f"{name}-*")
         run = load_run(folder, device="cpu")
         assert (run.experiment.model.n_layers, run.experiment.train.steps) == (2, 3)
         assert run.experiment.objective.tvp_weight == float(name.endswith("tvp1"))
 
-    table = pd.read_csv(swept.out / "locality_sweep.csv", index_col="model")
-    pd.testing.assert_frame_equal(table, sweep.table())
-    assert all(name in swept.ended.out for name in [*NAMES, *files])
 
+def test_a_second_sweep_trains_nothing_and_changes_nothing(swept: Swept, script: Script):
     trained = times(swept.runs)
+    sweep = LocalitySweep.load(swept.out / "locality_sweep.nc")
+    table = (swept.out / "locality_sweep.csv").read_text()
     assert script("locality_sweep.py", *swept.arguments).code == 0
     assert times(swept.runs) == trained
     check_same_maps(LocalitySweep.load(swept.out / "locality_sweep.nc"), sweep)
+    assert (swept.out / "locality_sweep.csv").read_text() == table
 
-    again = ["--replot", swept.out / "locality_sweep.nc", "--out", tmp_path / "replot"]
-    ended = script("locality_sweep.py", *again)
+
+def test_a_result_alone_is_enough_to_write_table_and_page_again(
+    swept: Swept, script: Script, tmp_path: Path
+):
+    out = tmp_path / "again"
+    ended = script("locality_sweep.py", "--replot", swept.out / "locality_sweep.nc", "--out", out)
     assert ended.code == 0
-    assert {path.name for path in (tmp_path / "replot").iterdir()} == {
-        "locality_sweep.html",
-        "locality_sweep.csv",
-    }
-    for ending in ("html", "csv"):
-        name = f"locality_sweep.{ending}"
-        assert (tmp_path / "replot" / name).read_text() == (swept.out / name).read_text()
+    assert {path.name for path in out.iterdir()} == {"locality_sweep.html", "locality_sweep.csv"}
+    first, again = ((each / "locality_sweep.csv").read_text() for each in (swept.out, out))
+    assert first == again
 
 
 def check_same_maps(first: LocalitySweep, second: LocalitySweep) -> None:
@@ -283,7 +290,7 @@ def check_same_maps(first: LocalitySweep, second: LocalitySweep) -> None:
 def test_a_second_sweep_maps_only_what_is_new(
     swept: Swept, script: Script, monkeypatch: pytest.MonkeyPatch
 ):
-    mapped = count_calls(monkeypatch, "tvlens.analysis.locality_map")
+    mapped = count_calls(monkeypatch, tvlens.analysis, "locality_map")
     assert script("locality_sweep.py", *swept.arguments).code == 0
     assert len(mapped) == 0
     (folder,) = swept.runs.glob(f"{NAMES[0]}-*")
@@ -294,16 +301,14 @@ def test_a_second_sweep_maps_only_what_is_new(
     assert len(mapped) == 2
 
 
-def count_calls(monkeypatch: pytest.MonkeyPatch, name: str) -> list[object]:
-    import tvlens.analysis
-
-    calls, original = [], tvlens.analysis.locality_map
+def count_calls(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str) -> list[object]:
+    calls, original = [], getattr(module, name)
 
     def counted(*args: Any, **kwargs: Any) -> Any:
         calls.append(args)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(name, counted)
+    monkeypatch.setattr(module, name, counted)
     return calls
 
 

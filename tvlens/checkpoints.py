@@ -7,13 +7,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.optim import Optimizer
 
 from tvlens.errors import InputError
 from tvlens.experiment import Experiment
 from tvlens.files import write_whole
 from tvlens.models import HookedTransformer
 from tvlens.objectives import Losses
-from tvlens.training import TrainState, check_losses
+from tvlens.training import TrainState, check_state
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -72,7 +73,7 @@ def save_checkpoint(path: Path, state: TrainState) -> None:
     Raises:
         DivergenceError: the state is not worth keeping; what stood at `path` is left.
     """
-    check_losses(state)
+    check_state(state)
     tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     for index, optimizer in enumerate(state.optimizers):
         for parameter, values in optimizer.state_dict()["state"].items():
@@ -101,16 +102,30 @@ def load_checkpoint(path: Path, experiment: Experiment, device: torch.device) ->
             for name, tensor in _under(f"optimizer.{index}.", tensors).items():
                 parameter, key = name.split(".")
                 values.setdefault(int(parameter), {})[key] = tensor
+            _check_optimizer(optimizer, values)
             optimizer.load_state_dict({**optimizer.state_dict(), "state": values})
         state.generator.set_state(tensors["generator"].cpu())
-        state.rows = tensors["rows"].tolist()
+        state.rows = tensors["rows"].reshape(-1, 5).tolist()
         pending = sorted(_under("pending.", tensors).items())
         state.pending = [Losses(*tensor.unbind()) for _, tensor in pending]
-    except (KeyError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is not a checkpoint that tvlens wrote ({error}).") from error
     return state
+
+
+def _check_optimizer(optimizer: Optimizer, values: dict[int, dict[str, Tensor]]) -> None:
+    """Raise ValueError unless every parameter has the same values, scalars or of its shape."""
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    names = [set(values.get(index, {})) for index in range(len(parameters))]
+    fits = all(
+        tensor.shape in ((), parameters[index].shape)
+        for index, each in values.items()
+        for tensor in each.values()
+    )
+    if not fits or not names[0] or any(each != names[0] for each in names):
+        raise ValueError("what its optimizers remember does not fit the weights")
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

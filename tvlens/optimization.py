@@ -43,6 +43,8 @@ class Muon:
 
     def build(self, model: nn.Module) -> list[Optimizer]:
         """Two optimisers that together own all the model's parameters."""
+        if self.learning_rate <= 0 or self.momentum < 0:
+            raise InputError(f"An optimiser needs a learning rate > 0, momentum >= 0, got {self}.")
         in_blocks = {
             name
             for name, parameter in model.named_parameters()
@@ -81,8 +83,12 @@ def set_learning_rate(optimizers: list[Optimizer], factor: float) -> None:
 
 
 def _adamw(config: Adam, parameters: list[nn.Parameter]) -> Optimizer:
-    if config.learning_rate <= 0 or config.weight_decay < 0:
-        raise InputError(f"An optimiser needs a learning rate > 0 and decay >= 0, got {config}.")
+    decays = 0 <= config.beta1 < 1 and 0 <= config.beta2 < 1 and config.weight_decay >= 0
+    if config.learning_rate <= 0 or not decays:
+        raise InputError(
+            "An optimiser needs a learning rate > 0, betas in [0, 1) and weight decay >= 0, got "
+            f"{config}."
+        )
     return torch.optim.AdamW(
         parameters,
         lr=config.learning_rate,

@@ -6,7 +6,8 @@ Weights are safetensors and everything else is data, so loading a stranger's run
 """
 
 import json
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,17 +78,15 @@ def train_run(
     else:
         state = TrainState.start(experiment, chosen)
         write_json(folder / EXPERIMENT, experiment.to_json())
-    try:
-        for _ in training_steps(experiment, state):
-            if state.step % experiment.train.checkpoint_every == 0:
-                save_checkpoint(checkpoint, state)
-            yield state
-    except GeneratorExit:
-        save_checkpoint(checkpoint, state)
-        raise
-    except DivergenceError as error:
-        good = f"Last good checkpoint: {checkpoint}." if checkpoint.is_file() else "No checkpoint."
-        raise DivergenceError(f"{error} {good}") from error
+    with _naming_last_good(checkpoint):
+        try:
+            for _ in training_steps(experiment, state):
+                if state.step % experiment.train.checkpoint_every == 0:
+                    save_checkpoint(checkpoint, state)
+                yield state
+        except GeneratorExit:
+            save_checkpoint(checkpoint, state)
+            raise
     _save_finished(folder, experiment, state)
 
 
@@ -188,6 +187,16 @@ def _first_difference(stored: Any, asked: Any, where: str = "experiment") -> str
             if stored.get(key) != asked.get(key):
                 return _first_difference(stored.get(key), asked.get(key), f"{where}.{key}")
     return f"{where} is {stored!r} there, {asked!r} here"
+
+
+@contextmanager
+def _naming_last_good(checkpoint: Path) -> Iterator[None]:
+    """Add to a divergence where training can go on from."""
+    try:
+        yield
+    except DivergenceError as error:
+        good = f"Last good checkpoint: {checkpoint}." if checkpoint.is_file() else "No checkpoint."
+        raise DivergenceError(f"{error} {good}") from error
 
 
 def _save_finished(folder: Path, experiment: Experiment, state: TrainState) -> None:

@@ -18,6 +18,7 @@ from tvlens.tasks import sample_episodes
 
 DIVERGED = 10.0
 """A loss this many times that of knowing nothing has diverged."""
+REMEDY = "Lower the learning rate or the gradient norm, or lengthen the warm-up."
 
 
 @dataclass
@@ -89,24 +90,29 @@ def training_step(experiment: Experiment, state: TrainState) -> Losses:
     return Losses(*(loss.detach() for loss in batch_losses))
 
 
-def check_losses(state: TrainState) -> None:
-    """Wait for the losses since the last row and look at them.
+def check_state(state: TrainState) -> None:
+    """Wait for the losses since the last row and the weights, and look at them.
 
     Raises:
-        DivergenceError: one is not finite or far above that of knowing nothing.
+        DivergenceError: a loss is not finite or far above that of knowing nothing, or a weight is
+            not finite.
     """
     first = state.step - len(state.pending) + 1
     for step, loss in enumerate(_pending(state)[:, 0].tolist(), start=first):
         if not abs(loss) < DIVERGED:
             raise DivergenceError(
                 f"Training diverged: the loss at step {step} is {loss:.4g} times that of knowing "
-                "nothing. Lower the learning rate or the gradient norm, or lengthen the warm-up."
+                f"nothing. {REMEDY}"
             )
+    if not all(bool(parameter.isfinite().all()) for parameter in state.model.parameters()):
+        raise DivergenceError(
+            f"Training diverged: after step {state.step} weights are not finite. {REMEDY}"
+        )
 
 
 def _add_row(state: TrainState, factor: float) -> None:
     """Turn the pending losses into a row of the history."""
-    check_losses(state)
+    check_state(state)
     state.rows.append([float(state.step), *_pending(state).mean(0).tolist(), factor])
     state.pending.clear()
 

@@ -74,6 +74,9 @@ def locality_map(
             "untrained": _by_layer({s.layer: errors(untrained, s, own[s]) for s in carriers}),
             "window": _window_errors(model, task, format, episodes),
             "ablated": _ablated_errors(model, task, format, episodes),
+            "ignorant": zero_shot_errors(model, task, format, episodes, position_ids).isel(
+                examples=-1, drop=True
+            ),
         },
         attrs={
             "carrier": format.carrier.value,

@@ -25,7 +25,8 @@ def plot_locality(maps: LocalityMap | Mapping[str, LocalityMap]) -> go.Figure:
     named = {"": maps} if isinstance(maps, LocalityMap) else dict(maps)
     recoveries = {name: each.recovery() for name, each in named.items()}
     errors = {name: each.data.tvp.mean("episode") for name, each in named.items()}
-    lengths = sorted(set.intersection(*(set(r.examples.values[1:]) for r in recoveries.values())))
+    offered = [set(each.examples.values[1:].tolist()) for each in recoveries.values()]
+    lengths = sorted(set.intersection(*offered))
 
     def heat_maps(length: int) -> list[go.Heatmap]:
         return [

@@ -23,7 +23,7 @@ def resampled_means(
 
 def interval(
     resampled: Float[np.ndarray, "resample ..."], level: float = LEVEL
-) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+) -> tuple[Float[np.ndarray, "..."] | float, Float[np.ndarray, "..."] | float]:
     """The central interval that holds a share `level` of the resampled statistics."""
     tail = (1 - level) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)

@@ -27,6 +27,7 @@ class LocalityMap(Result):
       carrier and itself.
     - `ablated` (episode, layer): full context, but from the layer on the last carrier is kept at
       the state it has without a context.
+    - `ignorant` (episode): no context, asked what `window` and `ablated` ask.
 
     Attributes: `carrier` (role), `format`, `task`, `error` (unit), and what the caller adds.
     """
@@ -64,7 +65,9 @@ class LocalityMap(Result):
         data = self.data[["icl", "zero_shot", "oracle"]]
         layer = self.best_layer()
         data["tvp"] = self.data.tvp.sel(layer=layer, role=self.carrier, drop=True)
-        return ICLCurve(data.drop_vars(["layer", "role"]).assign_attrs(layer=layer))
+        return ICLCurve(
+            data.drop_vars(["layer", "role"], errors="ignore").assign_attrs(layer=layer)
+        )
 
     def scores(self) -> pd.DataFrame:
         """Strength and locality at the longest context, a row each, with 95% intervals.
@@ -82,9 +85,10 @@ class LocalityMap(Result):
         """
         variables = {
             name: self._at_longest(name).transpose("episode", ...).values
-            for name in ("icl", "zero_shot", "oracle", "tvp", "window", "ablated")
+            for name in ("icl", "zero_shot", "oracle", "tvp", "window", "ablated", "ignorant")
         }
         variables["gain"] = _defined(variables["zero_shot"] - variables["icl"])
+        variables["own_gain"] = _defined(variables["ignorant"] - variables["icl"])
         variables["cross_fitted"] = self._cross_fitted_errors(variables["tvp"])
         estimates = self._scores({name: v.mean(0, keepdims=True) for name, v in variables.items()})
         resampled = self._scores({name: resampled_means(v) for name, v in variables.items()})
@@ -99,8 +103,8 @@ class LocalityMap(Result):
         carrier = list(self.data.role.values).index(self.carrier)
         zero, gain = means["zero_shot"], means["gain"]
         recovery = (zero[:, None, None] - means["tvp"]) / gain[:, None, None]
-        sufficiency = (zero - means["window"][:, best]) / gain
-        necessity = (means["ablated"][:, best] - means["icl"]) / gain
+        sufficiency = (means["ignorant"] - means["window"][:, best]) / means["own_gain"]
+        necessity = (means["ablated"][:, best] - means["icl"]) / means["own_gain"]
         return {
             "icl": means["icl"],
             "zero_shot": zero,
@@ -131,7 +135,7 @@ class LocalityMap(Result):
 def _defined(gain: Float[np.ndarray, "episode ..."]) -> Float[np.ndarray, "episode ..."]:
     """Gains, or nan where their mean is below three standard errors and a share means nothing."""
     standard_error = gain.std(0, ddof=1) / np.sqrt(len(gain))
-    return np.where(gain.mean(0) < 3 * standard_error, np.nan, gain)
+    return np.where(gain.mean(0) <= 3 * standard_error, np.nan, gain)
 
 
 def _spread(recovery: Float[np.ndarray, "resample place"]) -> Float[np.ndarray, " resample"]:

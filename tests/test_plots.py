@@ -1,0 +1,124 @@
+"""Figures show the numbers of their result, on pinned scales, and need nothing else."""
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+import xarray as xr
+
+import tvlens as tvl
+from tests.test_locality_map import map_planted
+from tvlens.results import figure
+
+
+@pytest.fixture(scope="module")
+def planted() -> tvl.LocalityMap:
+    return map_planted()
+
+
+def test_heat_maps_show_recovery_by_layer_and_role(planted: tvl.LocalityMap) -> None:
+    drawn: Any = tvl.plots.plot_locality({"a": planted, "b": planted})
+    recovery = planted.recovery()
+    first, second = drawn.data
+    assert (first.type, second.type) == ("heatmap", "heatmap")
+    np.testing.assert_array_equal(first.z, recovery.estimate.isel(examples=-1))
+    np.testing.assert_array_equal(first.customdata[..., 0], recovery.low.isel(examples=-1))
+    np.testing.assert_array_equal(
+        first.customdata[..., 2], planted.data.tvp.mean("episode").isel(examples=-1)
+    )
+    assert list(first.x) == ["z (carrier)", "x", "y"]
+    assert list(first.y) == ["0", "1", "2", "3", "4"], "plotly draws the first row at the bottom"
+    assert drawn.layout.yaxis.autorange != "reversed"
+    assert [each.text for each in drawn.layout.annotations] == ["a", "b"]
+
+
+def test_the_slider_has_a_frame_for_every_context_length(planted: tvl.LocalityMap) -> None:
+    drawn: Any = tvl.plots.plot_locality(planted)
+    lengths = [str(n) for n in planted.data.examples.values[1:]]
+    assert [frame.name for frame in drawn.frames] == lengths
+    assert [step.label for step in drawn.layout.sliders[0].steps] == lengths
+    recovery = planted.recovery().estimate
+    for frame in drawn.frames:
+        np.testing.assert_array_equal(frame.data[0].z, recovery.sel(examples=int(frame.name)))
+
+
+def test_the_colour_scale_is_symmetric_and_the_same_in_every_frame(
+    planted: tvl.LocalityMap,
+) -> None:
+    drawn: Any = tvl.plots.plot_locality({"a": planted, "b": planted})
+    axis = drawn.layout.coloraxis
+    assert (axis.cmin, axis.cmax) == (-1, 1)
+    traces = [*drawn.data, *(trace for frame in drawn.frames for trace in frame.data)]
+    assert {trace.coloraxis for trace in traces} == {"coloraxis"}
+
+
+def test_curves_show_means_and_bands(planted: tvl.LocalityMap) -> None:
+    drawn: Any = tvl.plots.plot_icl_curve(planted.curve())
+    summary = planted.curve().summary()
+    line = next(trace for trace in drawn.data if trace.name == "task vector")
+    np.testing.assert_array_equal(line.y, summary.tvp.sel(bound="mean"))
+    np.testing.assert_allclose(
+        summary.tvp.sel(bound="mean"), planted.curve().data.tvp.mean("episode"), rtol=1e-6
+    )
+    low, high = drawn.data[list(drawn.data).index(line) - 2 :][:2]
+    np.testing.assert_array_equal(low.y, summary.tvp.sel(bound="low"))
+    np.testing.assert_array_equal(high.y, summary.tvp.sel(bound="high"))
+    assert high.fill == "tonexty"
+
+
+def test_the_history_leaves_out_a_loss_that_was_not_trained() -> None:
+    rows = np.array([[1, 0.5, 0.5, np.nan, 1.0], [2, 0.4, 0.4, np.nan, 1.0]])
+    drawn: Any = tvl.plots.plot_history(tvl.History.from_rows(rows))
+    assert [trace.name for trace in drawn.data] == ["in context"]
+    np.testing.assert_array_equal(drawn.data[0].y, [0.5, 0.4])
+
+
+def test_every_result_shows_itself_in_a_notebook(planted: tvl.LocalityMap) -> None:
+    history = tvl.History.from_rows(np.ones((2, 5)))
+    for result in (planted, planted.curve(), history):
+        assert isinstance(figure(result), go.Figure)
+        assert "plotly" in result._repr_html_()
+
+
+def test_a_page_is_self_contained(planted: tvl.LocalityMap, tmp_path) -> None:
+    path = tmp_path / "page.html"
+    tvl.plots.write_page(
+        path,
+        title="A <title>",
+        text="text",
+        table=tvl.LocalitySweep({"planted": planted}).table().reset_index(),
+        sections=[("section", [tvl.plots.plot_locality(planted)])],
+    )
+    page = path.read_text()
+    assert "<h1>A &lt;title&gt;</h1>" in page and "<h2>section</h2>" in page and "planted" in page
+    assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=", page)
+
+
+def test_png_export_says_what_is_missing(monkeypatch, tmp_path) -> None:
+    def no_browser(*args, **kwargs):
+        raise RuntimeError("no browser here")
+
+    monkeypatch.setattr(go.Figure, "to_image", no_browser)
+    with pytest.raises(tvl.InputError, match=r"tvlens\[png\].*Chromium"):
+        tvl.plots.write_png(go.Figure(), tmp_path / "figure.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_value_is_an_empty_cell(planted: tvl.LocalityMap) -> None:
+    data = planted.data.copy(deep=True)
+    data["icl"] = xr.ones_like(data.icl) * data.zero_shot
+    drawn: Any = tvl.plots.plot_locality(tvl.LocalityMap(data))
+    assert np.isnan(drawn.data[0].z).all() and drawn.data[0].hoverongaps is False
+
+
+def test_plots_import_no_torch() -> None:
+    code = (
+        "import sys, types; package = types.ModuleType('tvlens'); "
+        f"package.__path__ = {[str(p) for p in tvl.__path__]!r}; sys.modules['tvlens'] = package; "
+        "import tvlens.plots; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
