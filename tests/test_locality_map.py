@@ -194,3 +194,34 @@ def test_a_damaged_or_foreign_file_is_refused(planted: tvl.LocalityMap, tmp_path
 
 def test_a_map_is_a_function_of_its_episodes() -> None:
     assert map_planted().data.identical(map_planted().data)
+
+
+@pytest.mark.parametrize("format", tvl.FORMATS, ids=lambda each: each.name)
+@pytest.mark.parametrize("position_ids", tvl.PositionIds)
+def test_a_map_holds_the_errors_of_the_definition(
+    format: tvl.PromptFormat, position_ids: tvl.PositionIds
+) -> None:
+    config = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.3)
+    model = tvl.Experiment(TASK, format, config).build_model(device="cpu")
+    generator = torch.Generator().manual_seed(1)
+    episodes = tvl.sample_episodes(TASK, 32, 4, generator=generator)
+    queries = tvl.fresh_queries(TASK, episodes, generator=generator)
+    data = tvl.analysis.locality_map(
+        model,
+        TASK,
+        format,
+        episodes,
+        queries,
+        untrained=model,
+        generator=generator,
+        position_ids=position_ids,
+    ).data
+    for layer in range(3):
+        for role in format.roles:
+            predictions = tvl.task_vector_predictions(
+                model, format, episodes, queries, tvl.Site(layer, role), position_ids
+            )
+            first = 4 - predictions.shape[1]
+            errors = TASK.error(predictions, queries.target[:, first:]).detach().numpy()
+            mapped = data.tvp.sel(layer=layer, role=role.value).isel(examples=slice(first, None))
+            np.testing.assert_allclose(mapped, errors, atol=1e-5)

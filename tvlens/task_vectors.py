@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tvlens.models import HookedTransformer
+from tvlens.patching import Site
 from tvlens.prompts import Prompt, PromptFormat
 
 
@@ -39,8 +40,36 @@ def prompted_outputs(
         prompt: from `PromptFormat.zero_shot`, a row for each vector.
     """
     residual = model(prompt.inputs, prompt.position_ids, stop_at_layer=layer)
-    (carrier,) = prompt.positions(format.carrier)
     written = rearrange(vectors, "batch length d -> (batch length) 1 d")
-    residual = torch.cat([residual[:, :carrier], written, residual[:, carrier + 1 :]], dim=1)
-    outputs = model(residual, prompt.position_ids, start_at_layer=layer)[:, -1]
+    outputs = continue_with(model, prompt, residual, Site(layer, format.carrier), written)[:, -1]
     return rearrange(outputs, "(batch length) d -> batch length d", length=vectors.shape[1])
+
+
+def residual_stream(
+    model: HookedTransformer, prompt: Prompt
+) -> list[Float[Tensor, "batch position d_model"]]:
+    """The residual stream at every layer, from one pass."""
+    stream = [model(prompt.inputs, prompt.position_ids, stop_at_layer=0)]
+    for layer in range(model.n_layers):
+        step = {"start_at_layer": layer, "stop_at_layer": layer + 1}
+        stream.append(model(stream[-1], prompt.position_ids, **step))
+    return stream
+
+
+def continue_with(
+    model: HookedTransformer,
+    prompt: Prompt,
+    residual: Float[Tensor, "batch position d_model"],
+    site: Site,
+    value: Float[Tensor, "batch 1 d_model"],
+) -> Float[Tensor, "batch position d_out"]:
+    """The model's outputs from a site's layer on, with the residual at the site's token replaced.
+
+    The same as `tvlens.patching.write`, without running the layers below again.
+
+    Args:
+        residual: the stream of `prompt` at the site's layer.
+    """
+    (position,) = site.positions(prompt)
+    residual = torch.cat([residual[:, :position], value, residual[:, position + 1 :]], dim=1)
+    return model(residual, prompt.position_ids, start_at_layer=site.layer)

@@ -1,5 +1,6 @@
 """Where does a model keep the task, how strongly, and does it need it there?"""
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -10,9 +11,11 @@ from torch import Generator, Tensor
 from transformer_lens import HookedRootModule
 
 from tvlens.baselines import icl_errors, label_errors, oracle_errors, zero_shot_errors
+from tvlens.models import HookedTransformer
 from tvlens.patching import Site, count_layers, read_all, write, write_all
-from tvlens.prompts import Episodes, PositionIds, PromptFormat
+from tvlens.prompts import Episodes, PositionIds, Prompt, PromptFormat
 from tvlens.results import LocalityMap
+from tvlens.task_vectors import continue_with, residual_stream
 from tvlens.tasks import Task
 
 Vectors = Float[Tensor, "batch length d_model"]
@@ -49,18 +52,15 @@ def locality_map(
     sites = [Site(layer, role) for layer in layers for role in format.roles]
     carriers = [site for site in sites if site.role is format.carrier]
     vectors = read_all(model, format.context(episodes), sites)
-
-    def errors(model: HookedRootModule, site: Site, value: Vectors) -> xr.DataArray:
-        return _tvp_errors(model, task, format, queries, site, value, position_ids)
+    own = read_all(untrained, format.context(episodes), carriers)
+    ask = _prompting(model, task, format, queries, position_ids)
+    ask_untrained = _prompting(untrained, task, format, queries, position_ids)
 
     def control(make: Callable[[Vectors], Vectors]) -> xr.DataArray:
-        return _by_layer({s.layer: errors(model, s, make(vectors[s])) for s in carriers})
+        return _by_layer({site.layer: ask(site, make(vectors[site])) for site in carriers})
 
-    own = read_all(untrained, format.context(episodes), carriers)
     by_role = {
-        role.value: _by_layer(
-            {s.layer: errors(model, s, vectors[s]) for s in sites if s.role is role}
-        )
+        role.value: _by_layer({s.layer: ask(s, vectors[s]) for s in sites if s.role is role})
         for role in format.roles
     }
     data = xr.Dataset(
@@ -71,7 +71,7 @@ def locality_map(
             "oracle": oracle_errors(task, episodes),
             "shuffled": control(lambda value: value.roll(1, dims=0)),
             "random": control(lambda value: _norm_matched(value, generator)),
-            "untrained": _by_layer({s.layer: errors(untrained, s, own[s]) for s in carriers}),
+            "untrained": _by_layer({site.layer: ask_untrained(site, own[site]) for site in own}),
             "window": _window_errors(model, task, format, episodes),
             "ablated": _ablated_errors(model, task, format, episodes),
             "ignorant": zero_shot_errors(model, task, format, episodes, position_ids).isel(
@@ -88,24 +88,41 @@ def locality_map(
     return LocalityMap(data.transpose("episode", "layer", "role", "examples"))
 
 
-def _tvp_errors(
+def _prompting(
     model: HookedRootModule,
     task: Task,
     format: PromptFormat,
     queries: Episodes,
-    site: Site,
-    vectors: Vectors,
     position_ids: PositionIds,
-) -> xr.DataArray:
-    """Errors of zero-shot prompts into which `vectors` of the longest contexts are written."""
-    first = queries.shots - vectors.shape[1]
-    lengths = torch.arange(first, queries.shots, device=vectors.device)[None]
-    prompt = format.zero_shot(queries, lengths, position_ids)
-    written = Site(site.layer, format.written_role(site.role))
-    values = rearrange(vectors, "batch length d -> (batch length) 1 d")
-    outputs = write(model, prompt, written, values)[:, -1]
-    outputs = rearrange(outputs, "(batch length) d -> batch length d", length=vectors.shape[1])
-    return label_errors(task.error(outputs, queries.target[:, first:]), first)
+) -> Callable[[Site, Vectors], xr.DataArray]:
+    """A function from a site, and vectors of the longest contexts, to the errors of prompts with
+    these vectors written there.
+
+    A model that can start at a layer runs the prompts once, and for each write the layers above it
+    only; any other runs whole each time, with hooks.
+    """
+
+    @functools.cache
+    def zero_shot(first: int) -> tuple[Prompt, list[Tensor]]:
+        lengths = torch.arange(first, queries.shots, device=queries.x.device)[None]
+        prompt = format.zero_shot(queries, lengths, position_ids)
+        if isinstance(model, HookedTransformer):
+            return prompt, residual_stream(model, prompt)
+        return prompt, []
+
+    def errors(site: Site, vectors: Vectors) -> xr.DataArray:
+        first = queries.shots - vectors.shape[1]
+        prompt, stream = zero_shot(first)
+        written = Site(site.layer, format.written_role(site.role))
+        value = rearrange(vectors, "batch length d -> (batch length) 1 d")
+        if isinstance(model, HookedTransformer):
+            outputs = continue_with(model, prompt, stream[site.layer], written, value)
+        else:
+            outputs = write(model, prompt, written, value)
+        answers = rearrange(outputs[:, -1], "(batch n) d -> batch n d", n=vectors.shape[1])
+        return label_errors(task.error(answers, queries.target[:, first:]), first)
+
+    return errors
 
 
 def _window_errors(

@@ -1,5 +1,7 @@
 """Intervals by bootstrap over episodes, the unit of replication."""
 
+import functools
+
 import numpy as np
 from jaxtyping import Float
 
@@ -14,11 +16,17 @@ def resampled_means(
 
     The same seed draws the same episodes, so that means of several variables can be combined.
     """
-    episodes = values.shape[0]
+    weights = _weights(values.shape[0], resamples, seed)
+    means = weights @ values.reshape(values.shape[0], -1).astype(float)
+    return means.reshape(resamples, *values.shape[1:])
+
+
+@functools.lru_cache(maxsize=4)
+def _weights(episodes: int, resamples: int, seed: int) -> Float[np.ndarray, "resample episode"]:
+    """How much each episode counts in each sample."""
     rng = np.random.default_rng(seed)
     counts = rng.multinomial(episodes, np.full(episodes, 1 / episodes), size=resamples)
-    means = (counts / episodes) @ values.reshape(episodes, -1).astype(float)
-    return means.reshape(resamples, *values.shape[1:])
+    return counts / episodes
 
 
 def interval(
