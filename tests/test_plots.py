@@ -30,7 +30,7 @@ def test_heat_maps_show_recovery_by_layer_and_role(planted: tvl.LocalityMap) -> 
     np.testing.assert_array_equal(
         first.customdata[..., 2], planted.data.tvp.mean("episode").isel(examples=-1)
     )
-    assert list(first.x) == ["z (carrier)", "x", "y"]
+    assert list(first.x) == ["z (carrier)", "x", "y on z"]
     assert list(first.y) == ["0", "1", "2", "3", "4"], "plotly draws the first row at the bottom"
     assert drawn.layout.yaxis.autorange != "reversed"
     assert [each.text for each in drawn.layout.annotations] == ["a", "b"]

@@ -63,6 +63,7 @@ def locality_map(
         role.value: _by_layer({s.layer: ask(s, vectors[s]) for s in sites if s.role is role})
         for role in format.roles
     }
+    written = [format.written_role(role).value for role in format.roles]
     data = xr.Dataset(
         {
             "tvp": xr.concat(by_role.values(), xr.Variable("role", list(by_role)), join="outer"),
@@ -78,6 +79,7 @@ def locality_map(
                 examples=-1, drop=True
             ),
         },
+        coords={"written": ("role", written)},
         attrs={
             "carrier": format.carrier.value,
             "format": format.name,

@@ -38,7 +38,7 @@ def plot_locality(maps: LocalityMap | Mapping[str, LocalityMap]) -> go.Figure:
     for column, heat_map in enumerate(heat_maps(lengths[-1]), start=1):
         result.add_trace(heat_map, row=1, col=column)
     result.frames = [go.Frame(data=heat_maps(n), name=str(n)) for n in lengths]
-    result.update_xaxes(title="token written", type="category")
+    result.update_xaxes(title="token read and written", type="category")
     result.update_yaxes(title="layer", type="category")
     result.update_layout(
         template=TEMPLATE,
@@ -68,7 +68,7 @@ def _heat_map(recovery: xr.Dataset, error: xr.DataArray) -> go.Heatmap:
     examples = int(recovery.examples)
     return go.Heatmap(
         z=grid.estimate.values,
-        x=[_role_label(role, recovery.attrs["carrier"]) for role in grid.role.values],
+        x=_role_labels(recovery),
         y=[str(layer) for layer in grid.layer.values],
         customdata=details,
         coloraxis="coloraxis",
@@ -82,8 +82,15 @@ def _heat_map(recovery: xr.Dataset, error: xr.DataArray) -> go.Heatmap:
     )
 
 
-def _role_label(role: str, carrier: str) -> str:
-    return f"{role} (carrier)" if role == carrier else role
+def _role_labels(recovery: xr.Dataset) -> list[str]:
+    def label(read: str, written: str) -> str:
+        if read == recovery.attrs["carrier"]:
+            return f"{read} (carrier)"
+        return read if read == written else f"{read} on {written}"
+
+    return [
+        label(*pair) for pair in zip(recovery.role.values, recovery.written.values, strict=True)
+    ]
 
 
 def _slider(lengths: list[int]) -> dict:

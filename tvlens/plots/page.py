@@ -47,10 +47,14 @@ def write_page(
     ]
     for heading, figures in sections:
         parts.append(f"<h2>{html.escape(heading)}</h2>")
-        parts += [figure.to_html(full_html=False, include_plotlyjs=False) for figure in figures]
+        parts += [_fragment(figure) for figure in figures]
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style>"
         f"<script>{get_plotlyjs()}</script></head><body>{''.join(parts)}</body></html>"
     )
     write_whole(Path(path), lambda file: file.write_text(page, encoding="utf-8"))
+
+
+def _fragment(figure: go.Figure) -> str:
+    return figure.to_html(full_html=False, include_plotlyjs=False, auto_play=False)

@@ -19,7 +19,8 @@ class LocalityMap(Result):
     nothing):
 
     - `tvp` (episode, layer, role, examples): a vector read at the site replaces the residual there
-      in a zero-shot prompt; nan where a role has no token yet.
+      in a zero-shot prompt; nan where a role has no token yet. The coordinate `written` (role) says
+      which token it replaces: the carrier, for a role that a zero-shot prompt does not have.
     - `icl`, `zero_shot`, `oracle` (episode, examples): full context, no context, best predictor.
     - `shuffled`, `random`, `untrained` (episode, layer, examples): at the carrier, the vector of
       another episode, a random vector of the same norm, and the vector of an untrained model.

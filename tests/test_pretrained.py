@@ -1,0 +1,59 @@
+"""The models that ship do what they are shipped for, on episodes they have never seen."""
+
+import pytest
+import torch
+
+import tvlens as tvl
+
+PAIRS = {"linear", "linear-arrow", "sinusoid", "offset"}
+
+
+def errors(name: str) -> dict[str, float]:
+    """Mean errors at the longest context, with the vector at the prescribed layer."""
+    run = tvl.load_pretrained(name, device="cpu")
+    task, format, train = run.experiment.task, run.experiment.format, run.experiment.train
+    generator = torch.Generator().manual_seed(2718)
+    episodes = tvl.sample_episodes(task, 1024, train.shots, generator=generator)
+    queries = tvl.fresh_queries(task, episodes, generator=generator)
+    layer = run.experiment.model.n_layers - 1
+    curve = tvl.analysis.icl_curve(run.model, task, format, episodes, queries, layer=layer)
+    means = curve.data.isel(examples=-1).mean("episode")
+    return {str(kind): float(means[kind]) for kind in means}
+
+
+def test_every_pair_ships() -> None:
+    names = {f"{pair}-{training}" for pair in PAIRS for training in ("vanilla", "tvp")}
+    assert set(tvl.list_pretrained()) == names
+
+
+@pytest.mark.parametrize("pair", sorted(PAIRS))
+def test_a_pair_differs_in_its_objective_and_runs_the_same_number_of_tokens(pair: str) -> None:
+    vanilla, tvp = (tvl.load_pretrained(f"{pair}-{each}").experiment for each in ("vanilla", "tvp"))
+    assert (vanilla.task, vanilla.format, vanilla.model) == (tvp.task, tvp.format, tvp.model)
+    assert vanilla.objective.tvp_weight == 0 < tvp.objective.tvp_weight
+    context = vanilla.format.n_tokens(vanilla.train.shots)
+    assert isinstance(tvp.objective.lengths, tvl.RandomLengths)
+    prompted = tvp.objective.lengths.k * len(tvp.format.query)
+    assert vanilla.train.steps * context == pytest.approx(
+        tvp.train.steps * (context + prompted), rel=1e-3
+    )
+
+
+@pytest.mark.parametrize("pair", sorted(PAIRS))
+def test_the_tvp_loss_puts_the_task_into_the_prescribed_vector(pair: str) -> None:
+    vanilla, tvp = errors(f"{pair}-vanilla"), errors(f"{pair}-tvp")
+    limit = {"offset": 0.01, "sinusoid": 0.02}.get(pair, 0.03)
+    assert max(vanilla["icl"], tvp["icl"]) <= limit
+    recovery = {
+        name: (each["zero_shot"] - each["tvp"]) / (each["zero_shot"] - each["icl"])
+        for name, each in (("vanilla", vanilla), ("tvp", tvp))
+    }
+    assert recovery["tvp"] >= 0.9
+    assert recovery["vanilla"] <= 0.5
+
+
+def test_shipped_models_are_small() -> None:
+    from tvlens.runs import PRETRAINED
+
+    for folder in PRETRAINED.iterdir():
+        assert sum(file.stat().st_size for file in folder.iterdir()) < 1_000_000
