@@ -130,15 +130,16 @@ def _prompting(
 def _window_errors(
     model: HookedRootModule, task: Task, format: PromptFormat, episodes: Episodes
 ) -> xr.DataArray:
-    """Errors of the last answer when, above a layer, it sees only its carrier and itself.
+    """Errors of the last answer when, above a layer, the tokens of its query see only each other.
 
     A prompt of just these tokens is run, with the states that they have in the full context: all of
-    them at the layer, and above it the carrier's, which still sees everything.
+    them at the layer, and above it those of a carrier that does not answer itself, which still sees
+    everything.
     """
     layers = range(count_layers(model) + 1)
     context = format.context(episodes)
-    window = context.last(len(format.query) - format.query.index(format.carrier))
-    sites = [Site(layer, role, -1) for layer in layers for role in window.roles]
+    window = context.last(len(format.query))
+    sites = [Site(layer, role, -1) for layer in layers for role in format.query]
     states = read_all(model, context, sites)
     errors = {}
     for layer in layers:

@@ -17,8 +17,9 @@ def write_png(figure: go.Figure, path: Path | str, *, scale: float = 2.0) -> Non
     try:
         image = figure.to_image(format="png", scale=scale)
     except (ImportError, ValueError, RuntimeError, OSError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(",. ")
         raise InputError(
-            f"Cannot draw {path}: {str(error).strip().splitlines()[0]} PNG files need the extra "
+            f"Cannot draw {path}: {reason}. PNG files need the extra "
             "`pip install 'tvlens[png]'` and a Chrome or Chromium browser (set BROWSER_PATH if it "
             "is in no usual place). The HTML figure needs neither."
         ) from error

@@ -24,8 +24,8 @@ class LocalityMap(Result):
     - `icl`, `zero_shot`, `oracle` (episode, examples): full context, no context, best predictor.
     - `shuffled`, `random`, `untrained` (episode, layer, examples): at the carrier, the vector of
       another episode, a random vector of the same norm, and the vector of an untrained model.
-    - `window` (episode, layer): full context, but above the layer the last answer sees only its
-      carrier and itself.
+    - `window` (episode, layer): full context, but above the layer the tokens of the last query see
+      only each other, carrier included.
     - `ablated` (episode, layer): full context, but from the layer on the last carrier is kept at
       the state it has without a context.
     - `ignorant` (episode): no context, asked what `window` and `ablated` ask.
@@ -79,7 +79,8 @@ class LocalityMap(Result):
           other half, so that choosing it gives no advantage.
         - `layer_spread`: exp(entropy) of positive recovery over layers; 1 is a single layer.
         - `token_spread`: the same over roles at the best layer.
-        - `sufficiency`: recovery when the answer sees only carrier and itself above the best layer.
+        - `sufficiency`: recovery when, above the best layer, the tokens of the query see only each
+          other.
         - `necessity`: share of the gain that is lost when the carrier is kept ignorant from the
           best layer on.
         - `locality`: sufficiency times necessity.
