@@ -58,7 +58,8 @@ def train_run(
 ) -> Generator[TrainState]:
     """Train into a run folder, one step per iteration.
 
-    Closing the iterator between two steps leaves a checkpoint of where it stood.
+    Whatever can be wrong with the arguments is said before the first step. Closing the iterator
+    between two steps leaves a checkpoint of where it stood.
 
     Args:
         experiment: what to train.
@@ -78,16 +79,7 @@ def train_run(
     else:
         state = TrainState.start(experiment, chosen)
         write_json(folder / EXPERIMENT, experiment.to_json())
-    with _naming_last_good(checkpoint):
-        try:
-            for _ in training_steps(experiment, state):
-                if state.step % experiment.train.checkpoint_every == 0:
-                    save_checkpoint(checkpoint, state)
-                yield state
-        except GeneratorExit:
-            save_checkpoint(checkpoint, state)
-            raise
-    _save_finished(folder, experiment, state)
+    return _train_into(folder, experiment, state)
 
 
 def train(
@@ -187,6 +179,20 @@ def _first_difference(stored: Any, asked: Any, where: str = "experiment") -> str
             if stored.get(key) != asked.get(key):
                 return _first_difference(stored.get(key), asked.get(key), f"{where}.{key}")
     return f"{where} is {stored!r} there, {asked!r} here"
+
+
+def _train_into(folder: Path, experiment: Experiment, state: TrainState) -> Generator[TrainState]:
+    checkpoint = folder / CHECKPOINT
+    with _naming_last_good(checkpoint):
+        try:
+            for _ in training_steps(experiment, state):
+                if state.step % experiment.train.checkpoint_every == 0:
+                    save_checkpoint(checkpoint, state)
+                yield state
+        except GeneratorExit:
+            save_checkpoint(checkpoint, state)
+            raise
+    _save_finished(folder, experiment, state)
 
 
 @contextmanager

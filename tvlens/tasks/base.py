@@ -135,3 +135,19 @@ def linear_posterior_mean(
     gain = torch.where(s > tolerance, s / (s.square() + noise**2), 0.0)
     shift = torch.einsum("bsk,bs,bk,bkd->bd", u, residual, gain, vh)
     return (mean + std * shift).float()
+
+
+def squared_error(
+    prediction: Float[Tensor, "*batch 1"], target: Float[Tensor, "*batch 1"]
+) -> Float[Tensor, "*batch"]:
+    """The loss of a scalar regression, for each prediction by itself."""
+    return (prediction - target).square().squeeze(-1)
+
+
+def add_gaussian_noise(
+    y: Float[Tensor, "batch shot d_y"], std: float, *, generator: Generator
+) -> Float[Tensor, "batch shot d_y"]:
+    """Noisy labels; without noise the same tensor, and nothing is drawn."""
+    if std == 0:
+        return y
+    return y + std * torch.randn(y.shape, generator=generator, device=y.device)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from tvlens.errors import InputError
-from tvlens.tasks.base import linear_posterior_mean
+from tvlens.tasks.base import add_gaussian_noise, linear_posterior_mean, squared_error
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,13 @@ class Sinusoid:
         self, y: Float[Tensor, "batch shot 1"], *, generator: Generator
     ) -> Float[Tensor, "batch shot 1"]:
         """Add Gaussian label noise."""
-        if self.noise == 0:
-            return y
-        return y + self.noise * torch.randn(y.shape, generator=generator, device=y.device)
+        return add_gaussian_noise(y, self.noise, generator=generator)
 
     def loss(
         self, prediction: Float[Tensor, "*batch 1"], target: Float[Tensor, "*batch 1"]
     ) -> Float[Tensor, "*batch"]:
         """Squared error."""
-        return (prediction - target).square().squeeze(-1)
+        return squared_error(prediction, target)
 
     def error(
         self, prediction: Float[Tensor, "*batch 1"], target: Float[Tensor, "*batch 1"]
