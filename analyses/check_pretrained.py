@@ -35,6 +35,8 @@ Means = dict[str, np.ndarray]
 
 def main(config: Check) -> None:
     """Measure all pairs and print a table."""
+    if config.episodes < 10:
+        raise tvl.InputError(f"--episodes {config.episodes} is too few for intervals; give 10.")
     names = tvl.list_pretrained()
     means = {name: measure(name, config) for name in tqdm(names, desc="measuring", unit="model")}
     rows = [("model", "quantity", "value", "95% interval", "target", "")]

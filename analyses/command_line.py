@@ -33,6 +33,8 @@ def plain_errors() -> Iterator[None]:
     except (InputError, DivergenceError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
 
 class Interruption:

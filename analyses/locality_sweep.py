@@ -110,6 +110,8 @@ def main(config: Sweep) -> None:
     choose_device(config.device)
     if config.episodes < 10:
         raise tvl.InputError(f"--episodes {config.episodes} is too few for intervals; give 10.")
+    if config.examples is not None and config.examples < 1:
+        raise tvl.InputError(f"--examples {config.examples} is too few; give at least 1.")
     sources = find_sources(config)
     path = out / "locality_sweep.nc"
     known = tvl.LocalitySweep.load(path).maps if path.is_file() else {}
@@ -123,9 +125,7 @@ def main(config: Sweep) -> None:
             maps[name] = map_run(run, config)
             maps[name].data.attrs.update(name=name, fingerprint=mark)
             tvl.LocalitySweep({**known, **maps}).save(path)
-    sweep = tvl.LocalitySweep(maps)
-    sweep.save(path)
-    report(sweep, out)
+    report(tvl.LocalitySweep(maps), out)
     print(f"wrote {path}")
 
 
@@ -138,7 +138,10 @@ def find_sources(config: Sweep) -> dict[str, Path | str | tuple[Path, Experiment
             sources[model] = model
         elif Path(model).exists():
             tvl.load_run(model, device="cpu")
-            sources[Path(model).resolve().name] = Path(model)
+            name = Path(model).resolve().name
+            if name in sources:
+                raise tvl.InputError(f"Two models are called {name!r}; rename one of the folders.")
+            sources[name] = Path(model)
         else:
             tvl.load_pretrained(model)
     for name, experiment in config.grid.experiments().items():

@@ -62,6 +62,14 @@ def test_the_icl_error_of_the_planted_model_is_the_oracle(planted: tvl.LocalityM
     np.testing.assert_allclose(planted.data.icl, planted.data.oracle, atol=1e-4)
 
 
+def test_spreads_are_empty_where_there_is_nothing_to_spread(planted: tvl.LocalityMap) -> None:
+    data = planted.data.copy(deep=True)
+    data["tvp"] = data.zero_shot.broadcast_like(data.tvp).transpose(*data.tvp.dims)
+    scores = tvl.LocalityMap(data).scores()
+    assert bool(scores.loc[["layer_spread", "token_spread"]].isna().all(axis=None))
+    assert bool((scores.loc["recovery"] == 0).all())
+
+
 def test_controls_carry_no_task(planted: tvl.LocalityMap) -> None:
     held = planted.data.isel(examples=-1).sel(layer=list(HOLDS))
     zero_shot = float(held.zero_shot.mean())
@@ -152,6 +160,8 @@ def test_the_layer_of_the_strength_is_chosen_on_other_episodes() -> None:
     data |= {"tvp": (dims, rng.normal(1, 1, shape))}
     data |= {name: (("episode", "layer"), np.ones(shape[:2])) for name in ("window", "ablated")}
     data |= {"ignorant": ("episode", np.ones(100))}
+    controls = ("shuffled", "random", "untrained")
+    data |= {name: (("episode", "layer", "examples"), np.ones(shape[:3])) for name in controls}
     coords = {"role": ["z"], "examples": [3], "layer": range(40)}
     scores = tvl.LocalityMap(xr.Dataset(data, coords, {"carrier": "z"})).scores()
     assert scores.loc["recovery", "estimate"] > 0.15

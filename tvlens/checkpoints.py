@@ -36,7 +36,7 @@ def load_tensors(
     try:
         with safe_open(path, "pt", device=str(device)) as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise InputError(
             f"{path} is no whole safetensors file ({error}); it was cut off or changed. Restore "
             "it from a copy, or train again in another folder."

@@ -1,5 +1,6 @@
 """The training loop: a state, a step, and a generator of steps."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -98,8 +99,11 @@ def check_state(state: TrainState) -> None:
             not finite.
     """
     first = state.step - len(state.pending) + 1
-    for step, loss in enumerate(_pending(state)[:, 0].tolist(), start=first):
-        if not abs(loss) < DIVERGED:
+    for step, (total, icl, tvp) in enumerate(_pending(state).tolist(), start=first):
+        # Without a TVP loss its column is nan, and the total tells whether anything else is.
+        loss = icl if math.isnan(tvp) else max(icl, tvp)
+        if not math.isfinite(total) or loss > DIVERGED:
+            loss = loss if math.isfinite(total) else total
             raise DivergenceError(
                 f"Training diverged: the loss at step {step} is {loss:.4g} times that of knowing "
                 f"nothing. {REMEDY}"

@@ -75,7 +75,7 @@ def locality_map(
             "untrained": _by_layer({site.layer: ask_untrained(site, own[site]) for site in own}),
             "window": _window_errors(model, task, format, episodes),
             "ablated": _ablated_errors(model, task, format, episodes),
-            "ignorant": zero_shot_errors(model, task, format, episodes, position_ids).isel(
+            "ignorant": zero_shot_errors(model, task, format, episodes, PositionIds.KEEP).isel(
                 examples=-1, drop=True
             ),
         },

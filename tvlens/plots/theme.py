@@ -11,7 +11,6 @@ COLOURS = {
     "tvp": "#d1495b",
     "zero_shot": "#8d8d8d",
     "oracle": "#2f2f2f",
-    "shuffled": "#e0a030",
 }
 """What each kind of error is drawn in, everywhere."""
 
@@ -20,7 +19,6 @@ NAMES = {
     "tvp": "task vector",
     "zero_shot": "zero-shot",
     "oracle": "oracle",
-    "shuffled": "another task's vector",
 }
 """What each kind of error is called, everywhere."""
 

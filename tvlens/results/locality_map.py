@@ -10,6 +10,8 @@ from tvlens.results.bootstrap import interval, resampled_means
 from tvlens.results.icl_curve import ICLCurve
 
 BOUNDS = ("estimate", "low", "high")
+_ERRORS = ("icl", "zero_shot", "oracle", "tvp", "window", "ablated", "ignorant")
+_CONTROLS = ("shuffled", "random", "untrained")
 
 
 class LocalityMap(Result):
@@ -22,15 +24,16 @@ class LocalityMap(Result):
       in a zero-shot prompt; nan where a role has no token yet. The coordinate `written` (role) says
       which token it replaces: the carrier, for a role that a zero-shot prompt does not have.
     - `icl`, `zero_shot`, `oracle` (episode, examples): full context, no context, best predictor.
-    - `shuffled`, `random`, `untrained` (episode, layer, examples): at the carrier, the vector of
-      another episode, a random vector of the same norm, and the vector of an untrained model.
+    - `shuffled`, `random` (episode, layer, examples): at the carrier, the vector of another
+      episode, and a random vector of the same norm.
+    - `untrained` (episode, layer, examples): an untrained model prompted with its own vectors.
     - `window` (episode, layer): full context, but above the layer the tokens of the last query see
-      only each other, carrier included.
+      only each other; a carrier that does not answer keeps the states of the full context.
     - `ablated` (episode, layer): full context, but from the layer on the last carrier is kept at
       the state it has without a context.
-    - `ignorant` (episode): no context, asked what `window` and `ablated` ask.
+    - `ignorant` (episode): no context, asked what `window` and `ablated` ask, at their positions.
 
-    Attributes: `carrier` (role), `format`, `task`, `error` (unit), and what the caller adds.
+    Attributes: `carrier` (role), `format`, `task`, `position_ids`, and what the caller adds.
     """
 
     @property
@@ -77,47 +80,61 @@ class LocalityMap(Result):
         - `recovery`: of the best layer's carrier vector.
         - `strength`: the same, but each half of the episodes uses the layer that is best on the
           other half, so that choosing it gives no advantage.
-        - `layer_spread`: exp(entropy) of positive recovery over layers; 1 is a single layer.
+        - `shuffled`, `random`, `untrained`: recovery with the controls at the same layer.
+        - `layer_spread`: exp(entropy) of positive recovery over layers; 1 is a single layer. Both
+          spreads are nan where the interval of the recovery reaches 0: there is nothing to spread.
         - `token_spread`: the same over roles at the best layer.
         - `sufficiency`: recovery when, above the best layer, the tokens of the query see only each
           other.
-        - `necessity`: share of the gain that is lost when the carrier is kept ignorant from the
-          best layer on.
-        - `locality`: sufficiency times necessity.
+        - `necessity`: share of the gain that is lost when the last carrier is kept ignorant from
+          the best layer on.
+        - `locality`: sufficiency times necessity, 0 where one of them is negative.
         """
-        variables = {
-            name: self._at_longest(name).transpose("episode", ...).values
-            for name in ("icl", "zero_shot", "oracle", "tvp", "window", "ablated", "ignorant")
-        }
-        variables["gain"] = _defined(variables["zero_shot"] - variables["icl"])
-        variables["own_gain"] = _defined(variables["ignorant"] - variables["icl"])
-        variables["cross_fitted"] = self._cross_fitted_errors(variables["tvp"])
-        estimates = self._scores({name: v.mean(0, keepdims=True) for name, v in variables.items()})
-        resampled = self._scores({name: resampled_means(v) for name, v in variables.items()})
+        gains = self._gains()
+        estimates = self._scores({name: v.mean(0, keepdims=True) for name, v in gains.items()})
+        resampled = self._scores({name: resampled_means(v) for name, v in gains.items()})
         rows = {name: (estimates[name][0], *interval(resampled[name])) for name in estimates}
+        if not rows["recovery"][1] > 0:
+            rows["layer_spread"] = rows["token_spread"] = (np.nan, np.nan, np.nan)
         return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
+
+    def _gains(self) -> dict[str, Float[np.ndarray, "episode ..."]]:
+        """What each kind of prompt gains or loses in each episode, at the longest context."""
+        errors = {
+            name: self._at_longest(name).transpose("episode", ...).values.astype(float)
+            for name in (*_ERRORS, *_CONTROLS)
+        }
+        zero, ignorant, icl = errors["zero_shot"], errors["ignorant"], errors["icl"]
+        return {
+            **{name: errors[name] for name in ("icl", "zero_shot", "oracle")},
+            **{name: zero[:, None] - errors[name] for name in _CONTROLS},
+            "tvp": zero[:, None, None] - errors["tvp"],
+            "cross_fitted": zero - self._cross_fitted_errors(errors["tvp"]),
+            "window": ignorant[:, None] - errors["window"],
+            "ablated": errors["ablated"] - icl[:, None],
+            "gain": _defined(zero - icl),
+            "own_gain": _defined(ignorant - icl),
+        }
 
     def _scores(
         self, means: dict[str, Float[np.ndarray, "resample ..."]]
     ) -> dict[str, Float[np.ndarray, " resample"]]:
-        """The scores of several samples of episodes at once, from the means of each."""
+        """The scores of several samples of episodes at once, from the mean gains of each."""
         best = list(self.data.layer.values).index(self.best_layer())
         carrier = list(self.data.role.values).index(self.carrier)
-        zero, gain = means["zero_shot"], means["gain"]
-        recovery = (zero[:, None, None] - means["tvp"]) / gain[:, None, None]
-        sufficiency = (means["ignorant"] - means["window"][:, best]) / means["own_gain"]
-        necessity = (means["ablated"][:, best] - means["icl"]) / means["own_gain"]
+        recovery = means["tvp"] / means["gain"][:, None, None]
+        sufficiency = means["window"][:, best] / means["own_gain"]
+        necessity = means["ablated"][:, best] / means["own_gain"]
         return {
-            "icl": means["icl"],
-            "zero_shot": zero,
-            "oracle": means["oracle"],
+            **{name: means[name] for name in ("icl", "zero_shot", "oracle")},
             "recovery": recovery[:, best, carrier],
-            "strength": (zero - means["cross_fitted"]) / gain,
+            **{name: means[name][:, best] / means["gain"] for name in _CONTROLS},
+            "strength": means["cross_fitted"] / means["gain"],
             "layer_spread": _spread(recovery[:, :, carrier]),
             "token_spread": _spread(recovery[:, best, :]),
             "sufficiency": sufficiency,
             "necessity": necessity,
-            "locality": sufficiency * necessity,
+            "locality": np.maximum(sufficiency, 0) * np.maximum(necessity, 0),
         }
 
     def _cross_fitted_errors(
