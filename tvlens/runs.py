@@ -5,7 +5,6 @@ A run folder holds `experiment.json` (what was asked for), `model.safetensors`, 
 Weights are safetensors and everything else is data, so loading a stranger's run runs no code.
 """
 
-import json
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -165,7 +164,7 @@ def _check_free(folder: Path, experiment: Experiment, resume: bool) -> None:
                 f"{folder} holds an unfinished run; resume it, or give another folder."
             )
         stored = read_json(folder / EXPERIMENT)
-        asked = json.loads(json.dumps(experiment.to_json()))
+        asked = experiment.to_json()
         if stored != asked:
             raise InputError(
                 f"The unfinished run in {folder} is another experiment: "

@@ -68,10 +68,9 @@ class LocalityMap(Result):
         """Errors against the number of examples, with the best layer's vector."""
         data = self.data[["icl", "zero_shot", "oracle"]]
         layer = self.best_layer()
-        data["tvp"] = self.data.tvp.sel(layer=layer, role=self.carrier, drop=True)
-        return ICLCurve(
-            data.drop_vars(["layer", "role"], errors="ignore").assign_attrs(layer=layer)
-        )
+        tvp = self.data.tvp.sel(layer=layer, role=self.carrier, drop=True)
+        data["tvp"] = tvp.reset_coords(drop=True)
+        return ICLCurve(data.assign_attrs(layer=layer))
 
     def scores(self) -> pd.DataFrame:
         """Strength and locality at the longest context, a row each, with 95% intervals.
