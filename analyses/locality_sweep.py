@@ -18,7 +18,6 @@ from tvlens.devices import choose_device
 from tvlens.experiment import Experiment
 from tvlens.files import writable_folder, write_whole
 from tvlens.presets import small
-from tvlens.runs import is_finished
 
 DESCRIPTION = """Map where models keep their task, and how strongly.
 
@@ -157,7 +156,7 @@ def load_or_train(source: Path | str | tuple[Path, Experiment], config: Sweep) -
     if isinstance(source, Path):
         return tvl.load_run(source, device=config.device)
     folder, experiment = source
-    if not is_finished(folder):
+    if not tvl.is_finished(folder):
         states = tvl.train_run(experiment, folder, device=config.device, resume=True)
         total = experiment.train.steps
         with tqdm(total=total, desc=folder.name, unit="step", leave=False) as bar:

@@ -10,9 +10,8 @@ import tyro
 from command_line import Interruption, parse, plain_errors
 from tqdm import tqdm
 
-from tvlens import PRESETS, Experiment, InputError, train_run
+import tvlens as tvl
 from tvlens.errors import did_you_mean
-from tvlens.runs import is_finished
 
 DEFAULT_PRESET = "linear-tvp-small"
 DESCRIPTION = f"""Train one model and leave a run folder.
@@ -23,14 +22,14 @@ the defaults shown are those of the preset that is named. `-small` presets take 
 
 Ctrl-C and SIGTERM leave a checkpoint; --resume continues from it as if nothing had happened.
 
-Presets: {", ".join(PRESETS)}"""
+Presets: {", ".join(tvl.PRESETS)}"""
 
 
 @dataclass(frozen=True)
 class Training:
     """One training."""
 
-    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
+    experiment: Annotated[tvl.Experiment, tyro.conf.arg(name="")]
     """What to train."""
     preset: str = DEFAULT_PRESET
     """The experiment to start from."""
@@ -45,7 +44,7 @@ class Training:
 def main(config: Training) -> None:
     """Train, with a progress bar, until done or interrupted."""
     out = config.out or Path("runs") / config.preset
-    states = train_run(config.experiment, out, device=config.device, resume=config.resume)
+    states = tvl.train_run(config.experiment, out, device=config.device, resume=config.resume)
     interruption = Interruption()
     total = config.experiment.train.steps
     with tqdm(total=total, unit="step", desc=out.name, dynamic_ncols=True) as bar:
@@ -57,7 +56,7 @@ def main(config: Training) -> None:
             if interruption.came and state.step < total:
                 states.close()
                 break
-    if is_finished(out):
+    if tvl.is_finished(out):
         print(f"Finished. Run: {out}")
     else:
         print(f"Stopped; continue with --resume. Run: {out}")
@@ -69,12 +68,12 @@ def preset_named(arguments: list[str]) -> str:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", default=DEFAULT_PRESET)
     name = parser.parse_known_args(arguments)[0].preset
-    if name not in PRESETS:
-        raise InputError(f"There is no preset {name!r}.{did_you_mean(name, PRESETS)}")
+    if name not in tvl.PRESETS:
+        raise tvl.InputError(f"There is no preset {name!r}.{did_you_mean(name, tvl.PRESETS)}")
     return name
 
 
 if __name__ == "__main__":
     with plain_errors():
         preset = preset_named(sys.argv[1:])
-        main(parse(Training, Training(PRESETS[preset], preset), DESCRIPTION))
+        main(parse(Training, Training(tvl.PRESETS[preset], preset), DESCRIPTION))

@@ -8,16 +8,14 @@ from torch.testing import assert_close
 
 from tvlens.errors import InputError
 from tvlens.experiment import Experiment
+from tvlens.losses import Losses, context_lengths, losses
 from tvlens.models import HookedTransformer, ModelConfig, Positions
 from tvlens.objectives import (
     AllLengths,
     LastLength,
-    Losses,
     Objective,
     Query,
     RandomLengths,
-    context_lengths,
-    losses,
 )
 from tvlens.patching import Site, task_vector_predictions
 from tvlens.prompts import ARROW, FORMATS, XY, XYZ, ZXY, Episodes, PositionIds, PromptFormat

@@ -15,8 +15,9 @@ from torch.testing import assert_close
 from tvlens.checkpoints import load_checkpoint
 from tvlens.errors import DivergenceError, InputError
 from tvlens.experiment import Experiment, TrainConfig
+from tvlens.losses import Losses, losses
 from tvlens.models import HookedTransformer, ModelConfig, Positions
-from tvlens.objectives import AllLengths, Losses, Objective, losses
+from tvlens.objectives import AllLengths, Objective
 from tvlens.optimization import Adam, Muon, Schedule
 from tvlens.runs import Run, train, train_run
 from tvlens.tasks import LinearRegression, Sinusoid, oracle_predictions, sample_episodes

@@ -12,8 +12,8 @@ from torch.optim import Optimizer
 from tvlens.errors import InputError
 from tvlens.experiment import Experiment
 from tvlens.files import write_whole
+from tvlens.losses import Losses
 from tvlens.models import HookedTransformer
-from tvlens.objectives import Losses
 from tvlens.training import TrainState, check_state
 
 

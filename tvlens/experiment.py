@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator
 
 from tvlens.config import from_json, to_json
 from tvlens.errors import InputError
-from tvlens.models import HookedTransformer, ModelConfig
+from tvlens.models import ModelConfig
 from tvlens.objectives import (
     AllLengths,
     LastLength,
@@ -20,6 +20,9 @@ from tvlens.objectives import (
 from tvlens.optimization import Adam, Muon, Schedule
 from tvlens.prompts import ZXY, PromptFormat
 from tvlens.tasks import LinearRegression, Sinusoid, Task, TokenOffset
+
+if TYPE_CHECKING:
+    import tvlens.models
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,11 @@ class Experiment:
 
     def build_model(
         self, *, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
-    ) -> HookedTransformer:
+    ) -> "tvlens.models.HookedTransformer":
         """The untrained model, with the weights that training starts from."""
+        # TransformerLens takes longer to import than all else here; describing needs none of it.
+        from tvlens.models import HookedTransformer
+
         return HookedTransformer(
             self.model,
             self.format.d_in(self.task.d_x, self.task.d_y),

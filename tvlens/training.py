@@ -12,8 +12,8 @@ from torch.optim import Optimizer
 
 from tvlens.errors import DivergenceError
 from tvlens.experiment import Experiment
+from tvlens.losses import Losses, losses
 from tvlens.models import HookedTransformer
-from tvlens.objectives import Losses, losses
 from tvlens.optimization import set_learning_rate
 from tvlens.tasks import sample_episodes
 

@@ -1,11 +1,10 @@
 """How benchmarks time: contestants take turns, and ratios within a turn are what counts.
 
-Times on a shared machine drift, but they drift for all contestants alike when these run in turn, A B
-C A B C .., so each round gives one ratio for each contestant. On a CPU, seconds are those that the
+Times on a shared machine drift, but alike for all contestants when these run in turn, A B C A B C
+and so on, so each round gives one ratio for each contestant. On a CPU, seconds are those that the
 processor spent on this process; on a GPU, wall seconds between two waits for the device.
 """
 
-import json
 import os
 import platform
 import sys
@@ -151,4 +150,4 @@ def _processor() -> str:
 
 def to_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """A table as JSON objects, the index as `contestant`."""
-    return json.loads(table.rename_axis("contestant").reset_index().to_json(orient="records"))
+    return table.rename_axis("contestant").reset_index().to_dict(orient="records")

@@ -1,24 +1,39 @@
 """Where does a model keep the task, how strongly, and does it need it there?"""
 
-import functools
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 
 import torch
 import xarray as xr
 from einops import rearrange
 from jaxtyping import Float
 from torch import Generator, Tensor
+from torch.nn import functional as F
 from transformer_lens import HookedRootModule
 
-from tvlens.baselines import icl_errors, label_errors, oracle_errors, zero_shot_errors
-from tvlens.models import HookedTransformer
-from tvlens.patching import Site, count_layers, read_all, write, write_all
-from tvlens.prompts import Episodes, PositionIds, Prompt, PromptFormat
+from tvlens.baselines import oracle_errors
+from tvlens.patching import Site
+from tvlens.prompts import Episodes, PositionIds, PromptFormat, Role
+from tvlens.residual_stream import ResidualStream, residual_stream
 from tvlens.results import LocalityMap
-from tvlens.task_vectors import continue_with, residual_stream
 from tvlens.tasks import Task
 
-Vectors = Float[Tensor, "batch length d_model"]
+Vectors = Float[Tensor, "episode length d_model"]
+Errors = Float[Tensor, "episode examples"]
+LAST = slice(-1, None)
+TOKENS_AT_ONCE = {"cpu": 2**13, "cuda": 2**18}
+"""How many tokens run together: what suits a core's cache, and what keeps a GPU busy."""
+
+_DIMENSIONS = {
+    "tvp": ("episode", "layer", "role", "examples"),
+    "shuffled": ("episode", "layer", "examples"),
+    "random": ("episode", "layer", "examples"),
+    "untrained": ("episode", "layer", "examples"),
+    "icl": ("episode", "examples"),
+    "zero_shot": ("episode", "examples"),
+    "window": ("episode", "layer"),
+    "ablated": ("episode", "layer"),
+    "ignorant": ("episode",),
+}
 
 
 @torch.inference_mode()
@@ -35,7 +50,8 @@ def locality_map(
 ) -> LocalityMap:
     """Task-vector prompting at every layer, role and context length, with controls.
 
-    What the arrays mean is in `LocalityMap`; the scores follow from them.
+    What the arrays mean is in `LocalityMap`; the scores follow from them. Episodes are worked on in
+    chunks, so memory does not grow with their number.
 
     Args:
         model: what is mapped.
@@ -45,41 +61,42 @@ def locality_map(
         queries: what the zero-shot prompts ask: other examples of the same functions
             (`fresh_queries`), since some tokens have seen their own x.
         untrained: a model of the same kind before training, for the control.
-        generator: draws the random control vectors.
+        generator: draws the random control: one direction for each episode.
         position_ids: those of the zero-shot prompts.
     """
-    layers = range(count_layers(model) + 1)
-    sites = [Site(layer, role) for layer in layers for role in format.roles]
-    carriers = [site for site in sites if site.role is format.carrier]
-    vectors = read_all(model, format.context(episodes), sites)
-    own = read_all(untrained, format.context(episodes), carriers)
-    ask = _prompting(model, task, format, queries, position_ids)
-    ask_untrained = _prompting(untrained, task, format, queries, position_ids)
-
-    def control(make: Callable[[Vectors], Vectors]) -> xr.DataArray:
-        return _by_layer({site.layer: ask(site, make(vectors[site])) for site in carriers})
-
-    by_role = {
-        role.value: _by_layer({s.layer: ask(s, vectors[s]) for s in sites if s.role is role})
-        for role in format.roles
-    }
-    written = [format.written_role(role).value for role in format.roles]
+    chunks = []
+    neighbours = _read(residual_stream(model, format.context(episodes[LAST])), format.carrier)
+    shape = (episodes.batch, 1, neighbours[0].shape[-1])
+    directions = torch.randn(shape, generator=generator, device=episodes.x.device)
+    for rows in _chunks(format, episodes):
+        some, asked = episodes[rows], queries[rows]
+        context = residual_stream(model, format.context(some))
+        prompts = _ZeroShot(model, task, format, asked, position_ids)
+        vectors = {role: _read(context, role) for role in format.roles}
+        own = vectors[format.carrier]
+        errors = {
+            "tvp": torch.stack([prompts.errors(role, vectors[role]) for role in vectors], dim=2),
+            "shuffled": prompts.errors(format.carrier, _shifted(neighbours, own)),
+            "random": prompts.errors(format.carrier, _norm_matched(directions[rows], own)),
+            "untrained": _untrained_errors(untrained, task, format, some, asked, position_ids),
+            "icl": task.error(context.outputs(format.answers(some.shots)), some.target),
+            "zero_shot": prompts.unwritten_errors(),
+            "window": _window_errors(model, task, format, some, context),
+        }
+        errors["ablated"], errors["ignorant"] = _ablated_errors(model, task, format, some, context)
+        chunks.append(errors)
+        neighbours = [vector[LAST] for vector in own]
     data = xr.Dataset(
         {
-            "tvp": xr.concat(by_role.values(), xr.Variable("role", list(by_role)), join="outer"),
-            "icl": icl_errors(model, task, format, episodes),
-            "zero_shot": zero_shot_errors(model, task, format, queries, position_ids),
-            "oracle": oracle_errors(task, episodes),
-            "shuffled": control(lambda value: value.roll(1, dims=0)),
-            "random": control(lambda value: _norm_matched(value, generator)),
-            "untrained": _by_layer({site.layer: ask_untrained(site, own[site]) for site in own}),
-            "window": _window_errors(model, task, format, episodes),
-            "ablated": _ablated_errors(model, task, format, episodes),
-            "ignorant": zero_shot_errors(model, task, format, episodes, PositionIds.KEEP).isel(
-                examples=-1, drop=True
-            ),
+            name: (dims, torch.cat([chunk[name] for chunk in chunks]).float().cpu().numpy())
+            for name, dims in _DIMENSIONS.items()
         },
-        coords={"written": ("role", written)},
+        coords={
+            "layer": range(len(neighbours)),
+            "role": [role.value for role in format.roles],
+            "examples": range(episodes.shots),
+            "written": ("role", [format.written_role(role).value for role in format.roles]),
+        },
         attrs={
             "carrier": format.carrier.value,
             "format": format.name,
@@ -87,107 +104,140 @@ def locality_map(
             "position_ids": position_ids.value,
         },
     )
-    return LocalityMap(data.transpose("episode", "layer", "role", "examples"))
+    return LocalityMap(data.assign(oracle=oracle_errors(task, episodes)))
 
 
-def _prompting(
-    model: HookedRootModule,
-    task: Task,
-    format: PromptFormat,
-    queries: Episodes,
-    position_ids: PositionIds,
-) -> Callable[[Site, Vectors], xr.DataArray]:
-    """A function from a site, and vectors of the longest contexts, to the errors of prompts with
-    these vectors written there.
+def _chunks(format: PromptFormat, episodes: Episodes) -> Iterator[slice]:
+    """Rows of episodes that run together."""
+    tokens = format.n_tokens(episodes.shots) + episodes.shots * len(format.query)
+    together = TOKENS_AT_ONCE.get(episodes.x.device.type, TOKENS_AT_ONCE["cuda"])
+    size = max(1, together // tokens)
+    for start in range(0, episodes.batch, size):
+        yield slice(start, start + size)
 
-    A model that can start at a layer runs the prompts once, and for each write the layers above it
-    only; any other runs whole each time, with hooks.
+
+class _ZeroShot:
+    """Zero-shot prompts of some queries, one for each context length, and the errors of answers to
+    them when a vector is written.
     """
 
-    @functools.cache
-    def zero_shot(first: int) -> tuple[Prompt, list[Tensor]]:
-        lengths = torch.arange(first, queries.shots, device=queries.x.device)[None]
+    def __init__(
+        self,
+        model: HookedRootModule,
+        task: Task,
+        format: PromptFormat,
+        queries: Episodes,
+        position_ids: PositionIds,
+    ) -> None:
+        self.task, self.format, self.queries = task, format, queries
+        lengths = torch.arange(queries.shots, device=queries.x.device)[None]
         prompt = format.zero_shot(queries, lengths, position_ids)
-        if isinstance(model, HookedTransformer):
-            return prompt, residual_stream(model, prompt)
-        return prompt, []
+        self.stream = residual_stream(model, prompt)
 
-    def errors(site: Site, vectors: Vectors) -> xr.DataArray:
-        first = queries.shots - vectors.shape[1]
-        prompt, stream = zero_shot(first)
-        written = Site(site.layer, format.written_role(site.role))
-        value = rearrange(vectors, "batch length d -> (batch length) 1 d")
-        if isinstance(model, HookedTransformer):
-            outputs = continue_with(model, prompt, stream[site.layer], written, value)
-        else:
-            outputs = write(model, prompt, written, value)
-        answers = rearrange(outputs[:, -1], "(batch n) d -> batch n d", n=vectors.shape[1])
-        return label_errors(task.error(answers, queries.target[:, first:]), first)
+    def errors(
+        self, role: Role, vectors: Sequence[Vectors]
+    ) -> Float[Tensor, "episode layer examples"]:
+        """Errors when vectors of a role, one at each layer, are written; nan where it has none."""
+        written = self.format.written_role(role)
+        errors = [self._written(Site(layer, written), each) for layer, each in enumerate(vectors)]
+        return torch.stack(errors, dim=1)
 
-    return errors
+    def unwritten_errors(self) -> Errors:
+        """Errors when nothing is written."""
+        return self._score(self.stream.outputs(LAST)[:, 0])
+
+    def _written(self, site: Site, vectors: Vectors) -> Errors:
+        missing = self.queries.shots - vectors.shape[1]
+        vectors = F.pad(vectors, (0, 0, missing, 0))  # So that all roles share one stream.
+        value = rearrange(vectors, "episode length d -> (episode length) 1 d")
+        errors = self._score(self.stream.answer({site: value}))
+        errors[:, :missing] = torch.nan
+        return errors
+
+    def _score(self, answers: Float[Tensor, "row d_y"]) -> Errors:
+        answers = rearrange(answers, "(episode n) d -> episode n d", n=self.queries.shots)
+        return self.task.error(answers, self.queries.target)
+
+
+def _untrained_errors(
+    untrained: HookedRootModule,
+    task: Task,
+    format: PromptFormat,
+    episodes: Episodes,
+    queries: Episodes,
+    position_ids: PositionIds,
+) -> Float[Tensor, "episode layer examples"]:
+    """Errors of an untrained model that is given its own vectors."""
+    own = _read(residual_stream(untrained, format.context(episodes)), format.carrier)
+    prompts = _ZeroShot(untrained, task, format, queries, position_ids)
+    return prompts.errors(format.carrier, own)
 
 
 def _window_errors(
-    model: HookedRootModule, task: Task, format: PromptFormat, episodes: Episodes
-) -> xr.DataArray:
+    model: HookedRootModule,
+    task: Task,
+    format: PromptFormat,
+    episodes: Episodes,
+    context: ResidualStream,
+) -> Float[Tensor, "episode layer"]:
     """Errors of the last answer when, above a layer, the tokens of its query see only each other.
 
     A prompt of just these tokens is run, with the states that they have in the full context: all of
     them at the layer, and above it those of a carrier that does not answer itself, which still sees
     everything.
     """
-    layers = range(count_layers(model) + 1)
-    context = format.context(episodes)
-    window = context.last(len(format.query))
-    sites = [Site(layer, role, -1) for layer in layers for role in format.query]
-    states = read_all(model, context, sites)
-    errors = {}
-    for layer in layers:
-        values = {
-            site: value
-            for site, value in states.items()
-            if site.layer == layer
-            or (site.layer > layer and site.role is format.carrier is not format.answer)
-        }
-        outputs = write_all(model, window, values)[:, -1]
-        errors[layer] = _last_errors(task, outputs, episodes)
-    return _by_layer(errors)
+    window = residual_stream(model, format.context(episodes).last(len(format.query)))
+    errors = []
+    for layer in range(context.n_layers + 1):
+        sites = [Site(layer, role, -1) for role in format.query]
+        if format.carrier is not format.answer:
+            above = range(layer + 1, context.n_layers + 1)
+            sites += [Site(each, format.carrier, -1) for each in above]
+        answers = window.answer({site: context.read(site) for site in sites})
+        errors.append(task.error(answers, episodes.target[:, -1]))
+    return torch.stack(errors, dim=1)
 
 
 def _ablated_errors(
-    model: HookedRootModule, task: Task, format: PromptFormat, episodes: Episodes
-) -> xr.DataArray:
-    """Errors of the last answer when, from a layer on, its carrier is as if there were no context.
+    model: HookedRootModule,
+    task: Task,
+    format: PromptFormat,
+    episodes: Episodes,
+    context: ResidualStream,
+) -> tuple[Float[Tensor, "episode layer"], Float[Tensor, " episode"]]:
+    """Errors of the last answer when, from a layer on, its carrier is as if there were no context;
+    and errors of the same query without a context.
 
     Nothing is held after the last block: where the carrier answers itself, that would replace the
     answer and not what it is made from.
     """
-    layers = range(count_layers(model) + 1)
     longest = torch.tensor([[episodes.shots - 1]], device=episodes.x.device)
-    ignorant = format.zero_shot(episodes, longest, PositionIds.KEEP)
-    sites = [Site(layer, format.carrier, -1) for layer in layers[:-1]]
-    states = read_all(model, ignorant, sites)
-    context = format.context(episodes)
-    errors = {}
-    for layer in layers:
-        values = {site: value for site, value in states.items() if site.layer >= layer}
-        outputs = write_all(model, context, values)[:, -1]
-        errors[layer] = _last_errors(task, outputs, episodes)
-    return _by_layer(errors)
+    ignorant = residual_stream(model, format.zero_shot(episodes, longest, PositionIds.KEEP))
+    errors = []
+    for layer in range(context.n_layers + 1):
+        sites = [Site(each, format.carrier, -1) for each in range(layer, context.n_layers)]
+        answers = context.answer({site: ignorant.read(site) for site in sites})
+        errors.append(task.error(answers, episodes.target[:, -1]))
+    alone = task.error(ignorant.outputs(LAST)[:, 0], episodes.target[:, -1])
+    return torch.stack(errors, dim=1), alone
 
 
-def _last_errors(
-    task: Task, outputs: Float[Tensor, "batch d_y"], episodes: Episodes
-) -> xr.DataArray:
-    errors = label_errors(task.error(outputs, episodes.target[:, -1])[:, None])
-    return errors.isel(examples=0, drop=True)
+def _read(stream: ResidualStream, role: Role) -> list[Vectors]:
+    """The vectors of a role at every layer."""
+    return [stream.read(Site(layer, role)) for layer in range(stream.n_layers + 1)]
 
 
-def _by_layer(errors: dict[int, xr.DataArray]) -> xr.DataArray:
-    return xr.concat(errors.values(), xr.Variable("layer", list(errors)))
+def _shifted(
+    neighbours: Sequence[Float[Tensor, "1 length d_model"]], vectors: Sequence[Vectors]
+) -> list[Vectors]:
+    """At each layer the vectors of the episode before; `neighbours` are those before the first."""
+    pairs = zip(neighbours, vectors, strict=True)
+    return [torch.cat([neighbour, own[:-1]]) for neighbour, own in pairs]
 
 
-def _norm_matched(vectors: Vectors, generator: Generator) -> Vectors:
-    """Random directions with the vectors' norms."""
-    noise = torch.randn(vectors.shape, generator=generator, device=vectors.device).to(vectors)
-    return noise * (vectors.norm(dim=-1, keepdim=True) / noise.norm(dim=-1, keepdim=True))
+def _norm_matched(
+    directions: Float[Tensor, "episode 1 d_model"], vectors: Sequence[Vectors]
+) -> list[Vectors]:
+    """At each layer vectors of given directions with the norms of `vectors`."""
+    unit = F.normalize(directions, dim=-1)
+    return [unit.to(own) * own.norm(dim=-1, keepdim=True) for own in vectors]

@@ -1,5 +1,6 @@
 """Models that tvlens trains."""
 
-from tvlens.models.hooked_transformer import HookedTransformer, ModelConfig, Positions
+import lazy_loader
 
-__all__ = ["HookedTransformer", "ModelConfig", "Positions"]
+# HookedTransformer stands on TransformerLens, whose import takes longer than PyTorch's.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,67 +7,17 @@ that TransformerLens users know. Two things differ: inputs may be continuous, an
 PyTorch's fused kernel unless its scores or pattern are hooked (the results differ by rounding).
 """
 
-import enum
 import math
-from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
 from tvlens.errors import InputError
-
-
-class Positions(enum.StrEnum):
-    """How a model knows the order of its tokens."""
-
-    LEARNED = "learned"
-    """A learned vector per position id, added to the embedding (GPT-2)."""
-    ROTARY = "rotary"
-    """Queries and keys rotated by their position id (RoFormer, GPT-NeoX half-split form)."""
-    NONE = "none"
-    """Only the causal mask tells."""
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """Size and kind of a `HookedTransformer`."""
-
-    n_layers: int = 3
-    """Number of blocks."""
-    d_model: int = 64
-    """Width of the residual stream."""
-    n_heads: int = 4
-    """Attention heads per block; they share d_model evenly."""
-    mlp_ratio: int = 4
-    """Hidden width of the MLP in units of d_model."""
-    n_ctx: int = 64
-    """Length of the position table; longer prompts need rotary positions or none."""
-    positions: Positions = Positions.LEARNED
-    """How the model knows the order of its tokens."""
-    init_std: float = 0.02
-    """Standard deviation of initial weights; those that write into the residual stream are
-    smaller by sqrt(2 n_layers), as in GPT-2."""
-
-    def __post_init__(self) -> None:
-        for name in ("n_layers", "d_model", "n_heads", "mlp_ratio", "n_ctx"):
-            if getattr(self, name) < 1:
-                raise InputError(f"ModelConfig.{name} is {getattr(self, name)}; give at least 1.")
-        if self.d_model % self.n_heads:
-            raise InputError(
-                f"d_model {self.d_model} cannot be shared by {self.n_heads} heads evenly; "
-                "make it a multiple."
-            )
-        if self.positions is Positions.ROTARY and self.d_head % 2:
-            raise InputError(f"Rotary positions need an even head width, got {self.d_head}.")
-
-    @property
-    def d_head(self) -> int:
-        """Width of one attention head."""
-        return self.d_model // self.n_heads
+from tvlens.models.config import ModelConfig, Positions
 
 
 class Attention(nn.Module):
@@ -89,26 +39,61 @@ class Attention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch position d_model"],
-        position_ids: Int[Tensor, "#batch position"],
-    ) -> Float[Tensor, "batch position d_model"]:
-        """What the heads together add to the residual stream."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.n_heads, -1)).unbind(-3)
+        rotation: Float[Tensor, "2 #batch position 1 d_head"] | None = None,
+        only: slice | None = None,
+    ) -> Float[Tensor, "batch query d_model"]:
+        """What the heads together add to the residual stream.
+
+        Args:
+            x: the stream after its norm.
+            rotation: of queries and keys, see `_rotation`.
+            only: the positions that attend, all if None; every position is attended to.
+        """
+        q, k, v = self._project(x, only)
         q, k, v = self.hook_q(q), self.hook_k(k), self.hook_v(v)
-        if self.rotary:
-            q, k = _rotate(q, position_ids), _rotate(k, position_ids)
+        if rotation is not None:
+            q = _rotate(q, rotation if only is None else rotation[:, :, only])
+            k = _rotate(k, rotation)
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
-        if _is_hooked(self.hook_attn_scores) or _is_hooked(self.hook_pattern):
-            z = self._explicit(q, k, v)
-        else:
+        if self._must_be_explicit(q):
+            z = self._explicit(q, k, v, only)
+        elif only is None:
             z = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:
+            mask = _visible(k.shape[-2], only, k.device)
+            z = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.out(self.hook_z(z.transpose(1, 2)).flatten(-2))
 
-    def _explicit(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def _project(self, x: Tensor, only: slice | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, "batch position head d_head"."""
+        if only is None:
+            q, k, v = self.qkv(x).unflatten(-1, (3, self.n_heads, -1)).unbind(-3)
+            return q, k, v
+        d_model = x.shape[-1]
+        weight, bias = self.qkv.weight, self.qkv.bias
+        q = F.linear(x[:, only], weight[:d_model], bias[:d_model])
+        k, v = F.linear(x, weight[d_model:], bias[d_model:]).chunk(2, dim=-1)
+        q, k, v = (each.unflatten(-1, (self.n_heads, -1)) for each in (q, k, v))
+        return q, k, v
+
+    def _must_be_explicit(self, q: Tensor) -> bool:
+        """Whether the fused kernel cannot serve: somebody wants the pattern, or the CPU would run
+        its backward pass in bfloat16, which takes longer there than in float32.
+        """
+        wanted = _is_hooked(self.hook_attn_scores) or _is_hooked(self.hook_pattern)
+        return wanted or (q.device.type == "cpu" and torch.is_autocast_enabled("cpu"))
+
+    def _explicit(self, q: Tensor, k: Tensor, v: Tensor, only: slice | None) -> Tensor:
         """The same as the fused kernel, with scores and pattern exposed."""
-        future = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).triu(1)
-        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
-        scores = self.hook_attn_scores(scores.masked_fill(future, -torch.inf))
-        return self.hook_pattern(scores.softmax(dim=-1)) @ v
+        hidden = ~_visible(k.shape[-2], only or slice(None), q.device)
+        mask = torch.zeros_like(hidden, dtype=q.dtype).masked_fill(hidden, -torch.inf)
+        scores = torch.baddbmm(
+            mask,
+            q.flatten(0, 1),
+            k.flatten(0, 1).transpose(-1, -2),
+            alpha=1 / math.sqrt(q.shape[-1]),
+        ).unflatten(0, q.shape[:2])
+        return self.hook_pattern(self.hook_attn_scores(scores).softmax(dim=-1)) @ v
 
 
 class MLP(nn.Module):
@@ -153,11 +138,14 @@ class Block(nn.Module):
     def forward(
         self,
         residual: Float[Tensor, "batch position d_model"],
-        position_ids: Int[Tensor, "#batch position"],
-    ) -> Float[Tensor, "batch position d_model"]:
-        """The residual stream after this layer."""
+        rotation: Float[Tensor, "2 #batch position 1 d_head"] | None = None,
+        only: slice | None = None,
+    ) -> Float[Tensor, "batch query d_model"]:
+        """The residual stream after this layer, at the positions `only`, or all."""
         residual = self.hook_resid_pre(residual)
-        attn_out = self.hook_attn_out(self.attn(self.ln1(residual), position_ids))
+        attn_out = self.hook_attn_out(self.attn(self.ln1(residual), rotation, only))
+        if only is not None:
+            residual = residual[:, only]
         residual = self.hook_resid_mid(residual + attn_out)
         mlp_out = self.hook_mlp_out(self.mlp(self.ln2(residual)))
         return self.hook_resid_post(residual + mlp_out)
@@ -218,7 +206,8 @@ class HookedTransformer(HookedRootModule):
         *,
         start_at_layer: int | None = None,
         stop_at_layer: int | None = None,
-    ) -> Float[Tensor, "batch position d_result"]:
+        only: slice | None = None,
+    ) -> Float[Tensor, "batch query d_result"]:
         """Run the model, or some of its layers.
 
         Args:
@@ -227,6 +216,8 @@ class HookedTransformer(HookedRootModule):
             position_ids: 0, 1, 2, .. if None.
             start_at_layer: the layer that `inputs` is at. Blocks before it do not run.
             stop_at_layer: the layer whose residual stream is returned. Blocks after it do not run.
+            only: the positions that are returned, all if None. In the last block that runs, the
+                others give their keys and values and nothing else is computed of them.
 
         Returns:
             Outputs of width d_out, or with `stop_at_layer` the residual stream of width d_model.
@@ -244,9 +235,27 @@ class HookedTransformer(HookedRootModule):
         if position_ids is None:
             position_ids = torch.arange(inputs.shape[1], device=inputs.device)[None]
         residual = self._embed(inputs, position_ids) if start_at_layer is None else inputs
-        for block in self.blocks[start:stop]:
-            residual = block(residual, position_ids)
+        rotation = self._rotation(position_ids, residual.dtype) if start < stop else None
+        for layer in range(start, stop):
+            block, last = self.blocks[layer], layer == stop - 1
+            residual = block(residual, rotation, only if last else None)
+        if start == stop and only is not None:
+            residual = residual[:, only]
         return residual if stop_at_layer is not None else self.unembed(self.ln_final(residual))
+
+    def _rotation(
+        self, position_ids: Int[Tensor, "#batch position"], dtype: torch.dtype
+    ) -> Float[Tensor, "2 #batch position 1 d_head"] | None:
+        """Cosine and signed sine of rotary positions (Su et al., arXiv 2104.09864), where dimension
+        i is paired with i + d_head / 2; None for other kinds of positions.
+        """
+        if self.config.positions is not Positions.ROTARY:
+            return None
+        half = self.config.d_head // 2
+        frequency = 10000.0 ** (-torch.arange(half, device=position_ids.device, dtype=dtype) / half)
+        angle = position_ids[..., None, None].to(dtype) * frequency
+        cosine, sine = angle.cos(), angle.sin()
+        return torch.stack([torch.cat([cosine, cosine], -1), torch.cat([-sine, sine], -1)])
 
     def _embed(self, inputs: Tensor, position_ids: Tensor) -> Tensor:
         if inputs.is_floating_point():
@@ -287,14 +296,15 @@ def _is_hooked(point: HookPoint) -> bool:
     return bool(point._forward_hooks or point._backward_hooks)
 
 
+def _visible(length: int, only: slice, device: torch.device) -> Bool[Tensor, "query position"]:
+    """Which of `length` positions each of some positions attends to."""
+    position = torch.arange(length, device=device)
+    return position <= position[only][:, None]
+
+
 def _rotate(
-    x: Float[Tensor, "batch position head d_head"], position_ids: Int[Tensor, "#batch position"]
+    x: Float[Tensor, "batch position head d_head"],
+    rotation: Float[Tensor, "2 #batch position 1 d_head"],
 ) -> Float[Tensor, "batch position head d_head"]:
-    """Rotary position embedding (Su et al., arXiv 2104.09864), dimension i paired with i + d/2."""
-    half = x.shape[-1] // 2
-    frequency = 10000.0 ** (-torch.arange(half, device=x.device, dtype=x.dtype) / half)
-    angle = position_ids[..., None, None].to(x.dtype) * frequency
-    first, second = x[..., :half], x[..., half:]
-    return torch.cat(
-        [first * angle.cos() - second * angle.sin(), second * angle.cos() + first * angle.sin()], -1
-    )
+    cosine, sine = rotation
+    return torch.addcmul(x * cosine, x.roll(x.shape[-1] // 2, -1), sine)

@@ -1,6 +1,8 @@
 """What every result is: labelled arrays that can be saved, reloaded identically, and shown."""
 
 import functools
+import importlib
+import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,6 +60,9 @@ class Result:
 @functools.singledispatch
 def figure(result: Result) -> Any:
     """The plotly figure of a result. `tvlens.plots` says what it is, kind by kind."""
+    if "tvlens.plots" not in sys.modules:
+        importlib.import_module("tvlens.plots")  # This registers the figures.
+        return figure(result)
     raise NotImplementedError(f"There is no figure of a {type(result).__name__} yet.")
 
 

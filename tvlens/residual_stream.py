@@ -1,0 +1,122 @@
+"""A prompt's residual stream, and what the answer becomes when some of it is replaced.
+
+Sweeps ask this for hundreds of sites. For a `HookedTransformer` the stream is computed once, and a
+replacement costs no more than what it can change: the layers above it, and of these the tokens that
+do not stand left of it. Any other model is asked with hooks. Tests hold both equal.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformer_lens import HookedRootModule
+
+from tvlens.models import HookedTransformer
+from tvlens.patching import Site, count_layers, read_all, write_all
+from tvlens.prompts import Prompt
+
+
+@runtime_checkable
+class ResidualStream(Protocol):
+    """The residual stream of one prompt at every layer."""
+
+    @property
+    def n_layers(self) -> int:
+        """Number of blocks, which is the last layer."""
+        ...
+
+    def read(self, site: Site) -> Float[Tensor, "batch token d_model"]:
+        """The stream at a site, as `tvlens.patching.read` gives it."""
+        ...
+
+    def outputs(self, only: slice) -> Float[Tensor, "batch query d_out"]:
+        """The model's outputs at some positions."""
+        ...
+
+    def answer(
+        self, values: Mapping[Site, Float[Tensor, "batch _ d_model"]]
+    ) -> Float[Tensor, "batch d_out"]:
+        """The output at the last token when the stream is replaced at some sites, as
+        `tvlens.patching.write_all` gives it.
+        """
+        ...
+
+
+def residual_stream(model: HookedRootModule, prompt: Prompt) -> ResidualStream:
+    """The residual stream of a prompt, from one pass."""
+    if isinstance(model, HookedTransformer):
+        return _StoredStream(model, prompt)
+    return _HookedStream(model, prompt)
+
+
+class _HookedStream:
+    """By hooks, a whole pass for each answer: the definition, for any model."""
+
+    def __init__(self, model: HookedRootModule, prompt: Prompt) -> None:
+        self.model, self.prompt = model, prompt
+        self.n_layers = count_layers(model)
+        layers = range(self.n_layers + 1)
+        sites = [Site(layer, role) for layer in layers for role in dict.fromkeys(prompt.roles)]
+        self.sites = read_all(model, prompt, sites)
+
+    def read(self, site: Site) -> Tensor:
+        tokens = self.sites[Site(site.layer, site.role)]
+        return tokens if site.occurrence is None else tokens[:, site.occurrence][:, None]
+
+    def outputs(self, only: slice) -> Tensor:
+        return self.model(self.prompt.inputs, self.prompt.position_ids)[:, only]
+
+    def answer(self, values: Mapping[Site, Tensor]) -> Tensor:
+        return write_all(self.model, self.prompt, values)[:, -1]
+
+
+class _StoredStream:
+    """From the stored stream, by running only what a replacement can change."""
+
+    def __init__(self, model: HookedTransformer, prompt: Prompt) -> None:
+        self.model, self.prompt, self.n_layers = model, prompt, model.n_layers
+        self.layers = [model(prompt.inputs, prompt.position_ids, stop_at_layer=0)]
+        for layer in range(model.n_layers):
+            self.layers.append(self._next(layer, self.layers[-1], 0))
+
+    def read(self, site: Site) -> Tensor:
+        return self.layers[site.layer][:, site.positions(self.prompt)]
+
+    def outputs(self, only: slice) -> Tensor:
+        return self.model(self.layers[-1], start_at_layer=self.n_layers, only=only)
+
+    def answer(self, values: Mapping[Site, Tensor]) -> Tensor:
+        top, last = self.n_layers, len(self.prompt.roles) - 1
+        where = {site: site.positions(self.prompt) for site in values}
+        left = min((min(positions) for positions in where.values()), default=last)
+        lowest = min((site.layer for site in values), default=top)
+        tail = self.layers[lowest][:, left:]
+        for layer in range(lowest, top + 1):
+            for site, value in values.items():
+                if site.layer == layer:
+                    tail = _replace(tail, left, where[site], value)
+            if layer < top:
+                before = self.layers[layer][:, :left]
+                left = last if layer == top - 1 else left
+                tail = self._next(layer, torch.cat([before, tail], dim=1), left)
+        return self.model(tail[:, -1:], start_at_layer=top)[:, 0]
+
+    def _next(self, layer: int, residual: Tensor, left: int) -> Tensor:
+        """The stream one layer on, of the tokens from position `left` on."""
+        step = {"start_at_layer": layer, "stop_at_layer": layer + 1}
+        only = slice(left, None) if left else None
+        return self.model(residual, self.prompt.position_ids, **step, only=only)
+
+
+def _replace(
+    tail: Float[Tensor, "batch token d_model"],
+    left: int,
+    positions: list[int],
+    value: Float[Tensor, "batch _ d_model"],
+) -> Float[Tensor, "batch token d_model"]:
+    """The tokens from position `left` on, with `value` at those of `positions` that are there."""
+    kept = [token for token, position in enumerate(positions) if position >= left]
+    index = torch.tensor([positions[token] - left for token in kept], device=tail.device)
+    return tail.index_copy(1, index.long(), value[:, kept])
