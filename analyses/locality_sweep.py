@@ -1,14 +1,15 @@
 """Where do models keep their task? `python analyses/locality_sweep.py` maps those that ship."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
 import torch
 from command_line import parse, plain_errors
 from tqdm import tqdm
@@ -18,6 +19,9 @@ from tvlens.devices import choose_device
 from tvlens.experiment import Experiment
 from tvlens.files import writable_folder, write_whole
 from tvlens.presets import small
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DESCRIPTION = """Map where models keep their task, and how strongly.
 
@@ -219,6 +223,8 @@ def report(sweep: tvl.LocalitySweep, out: Path) -> None:
 
 def readable_table(table: pd.DataFrame) -> pd.DataFrame:
     """The columns that one looks at first, rounded."""
+    import pandas as pd
+
     low, high = table["recovery_low"], table["recovery_high"]
     columns = {
         "model": table.index,
