@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# TransformerLens 3.9, whose HookedTransformer is a contestant of `make bench`.
+LEGACY ?= .venv-transformer-lens-3
 
-.PHONY: demo test check zoo clean
+.PHONY: demo test check zoo bench bench-legacy clean
 
 demo: $(VENV)/installed
 	$(BIN)/python analyses/locality_sweep.py
@@ -24,6 +26,14 @@ zoo: $(VENV)/installed
 	printf '%s\n' $(ZOO) | OMP_NUM_THREADS=1 xargs -P 2 -I NAME \
 	    $(BIN)/python analyses/train.py --preset NAME-small --out runs/zoo/NAME --resume
 
+# Minutes each; for numbers to publish, leave --rounds away. `make bench-legacy` before it adds
+# TransformerLens 3.9 to the contest.
+bench: $(VENV)/installed-bench
+	OMP_NUM_THREADS=1 $(BIN)/python analyses/benchmarks/training_step.py --rounds 5
+	OMP_NUM_THREADS=1 $(BIN)/python analyses/benchmarks/tvp_loss.py --rounds 5
+
+bench-legacy: $(LEGACY)/installed
+
 # torch comes first: with it in place, nothing else pulls another build of it.
 $(VENV)/torch: constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -38,5 +48,16 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
 
+$(VENV)/installed-bench: $(VENV)/installed
+	$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
+	touch $@
+
+$(LEGACY)/installed: constraints.txt
+	$(PYTHON) -m venv $(LEGACY)
+	$(LEGACY)/bin/pip install -q "$$(grep '^torch==' constraints.txt)"
+	grep -v '^transformer-lens==' constraints.txt > $(LEGACY)/constraints.txt
+	$(LEGACY)/bin/pip install -q -c $(LEGACY)/constraints.txt 'transformer-lens==3.9.0'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist figures
+	rm -rf $(VENV) $(LEGACY) build dist figures

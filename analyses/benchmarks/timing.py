@@ -1,14 +1,14 @@
 """How benchmarks time: contestants take turns, and ratios within a turn are what counts.
 
-Times on a shared machine drift, but alike for all contestants when these run in turn, A B C A B C
-and so on, so each round gives one ratio for each contestant. On a CPU, seconds are those that the
-processor spent on this process; on a GPU, wall seconds between two waits for the device.
+Times on a shared machine drift, but they drift for all contestants alike when these run in turn,
+A B C A B C .., so each round gives one ratio for each contestant. On a CPU, seconds are those that
+the processor spent on this process; on a GPU, wall seconds between two waits for the device.
 """
 
+import json
 import os
 import platform
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +18,15 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import torch
+from clock import seconds_of
 from tqdm import tqdm
 
 sys.path.append(str(Path(__file__).parent.parent))
 
 from command_line import parse, plain_errors
 
+from tvlens import InputError
+from tvlens.devices import choose_device
 from tvlens.files import writable_folder, write_json
 from tvlens.plots.theme import TEMPLATE
 from tvlens.provenance import provenance
@@ -43,10 +46,15 @@ class Where:
     """Folder of the JSON and HTML files."""
 
     def start(self) -> torch.device:
-        """Set the number of threads; the device and a folder that can be written to."""
+        """Set the number of threads, and see that the device and the folder can be used."""
+        if self.threads < 1:
+            raise InputError(
+                f"A benchmark needs a thread; give --threads at least 1, not {self.threads}."
+            )
+        device = choose_device(self.device)
         torch.set_num_threads(self.threads)
         writable_folder(self.out)
-        return torch.device(self.device)
+        return device
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,12 @@ class Timing:
                 columns[f"{name}_{how}"] = values.agg(how)
         return pd.DataFrame(columns)
 
+    def ratios_of(self, contestant: str) -> pd.DataFrame:
+        """Seconds of one contestant over those of each other in the same round."""
+        others = self.seconds.drop(columns=contestant)
+        ratios = others.rdiv(self.seconds[contestant], axis=0)
+        return ratios.agg(["median", "min", "max"]).T
+
 
 def in_turn(
     contestants: Mapping[str, Callable[[], float]],
@@ -85,20 +99,6 @@ def in_turn(
         for _ in tqdm(range(rounds), desc=label, leave=False)
     ]
     return Timing(pd.DataFrame(rows), reference)
-
-
-def seconds_of(work: Callable[[], Any], device: torch.device) -> float:
-    """What one call costs: CPU seconds of this process, or wall seconds of a GPU."""
-    if device.type == "cpu":
-        before = time.process_time()
-        work()
-        return time.process_time() - before
-    accelerator = getattr(torch, device.type)
-    accelerator.synchronize()
-    before = time.perf_counter()
-    work()
-    accelerator.synchronize()
-    return time.perf_counter() - before
 
 
 def describe(device: torch.device | str) -> dict[str, Any]:
@@ -150,4 +150,4 @@ def _processor() -> str:
 
 def to_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """A table as JSON objects, the index as `contestant`."""
-    return table.rename_axis("contestant").reset_index().to_dict(orient="records")
+    return json.loads(str(table.rename_axis("contestant").reset_index().to_json(orient="records")))

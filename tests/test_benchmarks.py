@@ -1,0 +1,139 @@
+"""The benchmarks run, and write what they say; how long anything takes is not tested."""
+
+import importlib
+import json
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tvlens.objectives import AllLengths, Objective
+from tvlens.training import TrainState, training_step
+
+BENCHMARKS = Path(__file__).parent.parent / "analyses" / "benchmarks"
+TINY = ["--sizes", "16", "8", "--batch", "4", "--rounds", "2"]
+
+Benchmark = Callable[..., tuple[object, str, str]]
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Benchmark:
+    """Run a script in this process; its exit code and what it printed."""
+    for folder in (BENCHMARKS.parent, BENCHMARKS):
+        monkeypatch.syspath_prepend(str(folder))
+
+    def run(name: str, *arguments: object) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        code: object = 0
+        try:
+            runpy.run_path(str(BENCHMARKS / name), run_name="__main__")
+        except SystemExit as end:
+            code = end.code
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+def written(out: Path, name: str) -> dict[str, Any]:
+    assert {path.name for path in out.iterdir()} == {f"{name}.json", f"{name}.html"}
+    assert "plotly" in (out / f"{name}.html").read_text()
+    return json.loads((out / f"{name}.json").read_text())
+
+
+def test_a_training_step_is_timed_in_processes(benchmark: Benchmark, tmp_path: Path):
+    code, printed, _ = benchmark(
+        "training_step.py",
+        *(*TINY, "--out", tmp_path, "--legacy-python", tmp_path / "none"),
+        *("--contestants", "tvlens", "transformer-lens-3"),
+    )
+    assert code == 0
+    assert "without transformer-lens-3" in printed
+    content = written(tmp_path, "training_step")
+    assert set(content["versions"]) == {"plain", "tvlens"}
+    (result,) = content["results"]
+    assert result["size"]["tokens"] == 8
+    plain, ours = result["contestants"]
+    assert (plain["contestant"], plain["ratio_median"]) == ("plain", 1.0)
+    assert ours["contestant"] == "tvlens" and ours["seconds_min"] > 0
+    assert [row["contestant"] for row in result["tvlens over"]] == ["plain"]
+
+
+def test_the_tvp_loss_is_timed(benchmark: Benchmark, tmp_path: Path):
+    assert benchmark("tvp_loss.py", *TINY, "--out", tmp_path)[0] == 0
+    (result,) = written(tmp_path, "tvp_loss")["results"]
+    names = [row["contestant"] for row in result["contestants"]]
+    assert names[0] == "ICL loss only" and names[-1] == "sampling alone"
+    assert sum(name.startswith("TVP loss") for name in names) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (["--contestants", "tvlesn"], "Did you mean 'tvlens'"),
+        (["--sizes", "64", "48"], "Give 47 or 122"),
+        (["--sizes", "18", "47"], "shared by 4 heads"),
+        (["--rounds", "0"], "at least 1"),
+        (["--threads", "0"], "at least 1"),
+        (["--device", "tpu"], "Known: cpu"),
+        (["--legacy-python", "FILE"], "Cannot run FILE"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_can_not_be_timed_ends_with_a_remedy(
+    benchmark: Benchmark,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    remedy: str,
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "FILE").touch()
+    code, _, error = benchmark("training_step.py", *TINY, *arguments)
+    assert code == 2
+    assert remedy in " ".join(error.replace("│", " ").split())
+    assert "Traceback" not in error
+
+
+def test_a_contestant_that_ends_by_itself_is_named(benchmark: Benchmark, tmp_path: Path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    arguments = ["--contestants", "transformer-lens-3", "--legacy-python", python]
+    code, _, error = benchmark("training_step.py", *TINY, "--out", tmp_path / "out", *arguments)
+    assert code == 2
+    assert error.startswith("error: Contestant transformer-lens-3 ended by itself")
+    assert error.count("\n") == 1
+
+
+def test_the_step_by_hooks_is_the_step_at_all_lengths(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS.parent))
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    tvp_loss = importlib.import_module("tvp_loss")
+    objective = Objective(tvp_weight=1.0, tvp_layer=2, lengths=AllLengths())
+    experiment = tvp_loss.experiment(tvp_loss.Size(d_model=16, tokens=14, batch=4), objective)
+    hooked, fast = (TrainState.start(experiment, torch.device("cpu")) for _ in range(2))
+    for _ in range(3):
+        total = tvp_loss.step_by_hooks(experiment, hooked)
+        torch.testing.assert_close(total, training_step(experiment, fast).total)
+
+
+def test_ratios_are_taken_within_a_round(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS.parent))
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    timing = importlib.import_module("timing")
+    # The machine gets slower from round to round, by the same factor for both.
+    seconds = {
+        name: iter([first, first, 2 * first, 8 * first])
+        for name, first in (("fast", 1.0), ("slow", 3.0))
+    }
+    runs = {name: lambda values=values: next(values) for name, values in seconds.items()}
+    timed = timing.in_turn(runs, reference="fast", rounds=3, warmup=1)
+    table = timed.table()
+    assert table.loc["slow", ["ratio_min", "ratio_median", "ratio_max"]].tolist() == [3, 3, 3]
+    assert table.loc["fast", "seconds_max"] == 8
+    assert timed.ratios_of("fast").loc["slow", "median"] == pytest.approx(1 / 3)
