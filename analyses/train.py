@@ -39,12 +39,16 @@ class Training:
     """Where to train: cuda, cuda:1, mps, cpu; the fastest there is if not given."""
     resume: bool = False
     """Continue an unfinished run in the folder."""
+    compile: bool = False
+    """Compile the training step first: takes a minute or more, pays in long runs, and needs a C++
+    compiler on a CPU."""
 
 
 def main(config: Training) -> None:
     """Train, with a progress bar, until done or interrupted."""
     out = config.out or Path("runs") / config.preset
-    states = tvl.train_run(config.experiment, out, device=config.device, resume=config.resume)
+    options = {"device": config.device, "resume": config.resume, "compile": config.compile}
+    states = tvl.train_run(config.experiment, out, **options)
     interruption = Interruption()
     total = config.experiment.train.steps
     with tqdm(total=total, unit="step", desc=out.name, dynamic_ncols=True) as bar:

@@ -74,6 +74,8 @@ def test_a_time_that_most_seeds_did_not_reach_is_a_bound(script: ModuleType):
     assert table["met"].tolist() == ["3 of 3", "2 of 3", "1 of 3"]
     assert table["times"].tolist() == ["1.00", "2.00", "> 10.00"]
     assert table["seconds"].tolist() == ["4 (2 .. 100)", "8 (6 .. 40)", "> 40 (6 .. 41)"]
+    table = script.summary({"preset": censored, "paper": fast}, TARGET)
+    assert table["times"].tolist() == ["-", "-"]
 
 
 def test_a_curve_ends_with_its_training_at_its_limit_or_at_its_target(

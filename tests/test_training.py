@@ -1,5 +1,7 @@
 import itertools
 import math
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -428,3 +430,34 @@ def test_weights_that_are_no_numbers_are_never_saved(
 def test_a_learning_rate_far_too_high_diverges(optimizer: Adam | Muon):
     with pytest.raises(DivergenceError, match="Lower the learning rate"):
         state_after(trained_with(optimizer=replace(optimizer, learning_rate=1e4), warmup=0))
+
+
+def test_compiling_needs_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(InputError, match="no C\\+\\+ compiler \\(no-such-compiler\\)"):
+        train_run(TINY, tmp_path / "run", device="cpu", compile=True)
+    assert not (tmp_path / "run" / "experiment.json").exists()
+
+
+COMPILED = """
+import functools, torch
+from dataclasses import replace
+from tvlens.presets import PRESETS
+from tvlens.training import TrainState, training_steps
+
+# Traced and run by PyTorch itself: what is compiled, without the minutes of a C++ compiler.
+torch.compile = functools.partial(torch.compile, backend="eager")
+preset = PRESETS["linear-tvp-small"]
+experiment = replace(preset, train=replace(preset.train, steps=3, batch=4))
+plain, compiled = (TrainState.start(experiment, torch.device("cpu")) for _ in range(2))
+first = [loss.total for loss in training_steps(experiment, plain)]
+second = [loss.total for loss in training_steps(experiment, compiled, compile=True)]
+torch.testing.assert_close(first, second)
+assert len(torch._dynamo.utils.counters["stats"]) > 0
+"""
+
+
+def test_a_compiled_step_has_the_losses_of_the_step() -> None:
+    # A process of its own, where no types are checked: the checks can not be traced.
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

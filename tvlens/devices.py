@@ -1,5 +1,8 @@
 """Which device computes."""
 
+import os
+import shutil
+
 import torch
 
 from tvlens.errors import InputError, did_you_mean
@@ -24,3 +27,17 @@ def choose_device(name: str | None = None) -> torch.device:
     if name not in available:
         raise InputError(f"There is no device {name!r} here.{did_you_mean(name, available)}")
     return torch.device(name)
+
+
+def check_compiler(device: torch.device) -> None:
+    """See that `torch.compile` has the C++ compiler that it needs for a CPU.
+
+    Raises:
+        InputError: there is none.
+    """
+    known = [os.environ["CXX"]] if "CXX" in os.environ else ["g++", "clang++"]
+    if device.type == "cpu" and not any(shutil.which(name) for name in known):
+        raise InputError(
+            f"There is no C++ compiler ({' or '.join(known)}), which compiling for a CPU needs. "
+            "Install one, or train without compiling."
+        )

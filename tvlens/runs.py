@@ -21,7 +21,7 @@ from tvlens.checkpoints import (
     save_checkpoint,
     save_tensors,
 )
-from tvlens.devices import choose_device
+from tvlens.devices import check_compiler, choose_device
 from tvlens.errors import DivergenceError, InputError, did_you_mean
 from tvlens.experiment import Experiment
 from tvlens.files import read_json, writable_folder, write_json
@@ -54,6 +54,7 @@ def train_run(
     *,
     device: str | None = None,
     resume: bool = False,
+    compile: bool = False,
 ) -> Generator[TrainState]:
     """Train into a run folder, one step per iteration.
 
@@ -65,12 +66,16 @@ def train_run(
         folder: the run folder; made if it is not there.
         device: where to train; the fastest device of the machine if None.
         resume: continue from the folder's checkpoint, if it has one.
+        compile: see `training_steps`.
 
     Raises:
-        InputError: the folder cannot be written, holds a run already, or holds another experiment.
+        InputError: the folder cannot be written, holds a run already, or holds another experiment;
+            or there is no C++ compiler where one is needed.
         DivergenceError: the loss exploded; the last checkpoint is still good.
     """
     folder, chosen = writable_folder(folder), choose_device(device)
+    if compile:
+        check_compiler(chosen)
     checkpoint = folder / CHECKPOINT
     _check_free(folder, experiment, resume)
     if checkpoint.is_file():
@@ -78,7 +83,7 @@ def train_run(
     else:
         state = TrainState.start(experiment, chosen)
         write_json(folder / EXPERIMENT, experiment.to_json())
-    return _train_into(folder, experiment, state)
+    return _train_into(folder, experiment, state, compile)
 
 
 def train(
@@ -180,11 +185,13 @@ def _first_difference(stored: Any, asked: Any, where: str = "experiment") -> str
     return f"{where} is {stored!r} there, {asked!r} here"
 
 
-def _train_into(folder: Path, experiment: Experiment, state: TrainState) -> Generator[TrainState]:
+def _train_into(
+    folder: Path, experiment: Experiment, state: TrainState, compile: bool
+) -> Generator[TrainState]:
     checkpoint = folder / CHECKPOINT
     with _naming_last_good(checkpoint):
         try:
-            for _ in training_steps(experiment, state):
+            for _ in training_steps(experiment, state, compile=compile):
                 if state.step % experiment.train.checkpoint_every == 0:
                     save_checkpoint(checkpoint, state)
                 yield state

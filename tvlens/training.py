@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -46,8 +46,14 @@ class TrainState:
         return TrainState(model, optimizers, experiment.data_generator(device))
 
 
-def training_steps(experiment: Experiment, state: TrainState) -> Iterator[Losses]:
+def training_steps(
+    experiment: Experiment, state: TrainState, *, compile: bool = False
+) -> Iterator[Losses]:
     """Train, one step per iteration, until the experiment's last step.
+
+    Args:
+        compile: compile the losses with `torch.compile` first, which takes a minute or more and
+            needs a C++ compiler on a CPU.
 
     Yields:
         The step's losses, on the device; looking at a value makes the host wait for it.
@@ -57,11 +63,12 @@ def training_steps(experiment: Experiment, state: TrainState) -> Iterator[Losses
             noticed at the end of each stretch of `log_every` steps.
     """
     config = experiment.train
+    compute = torch.compile(losses) if compile else losses
     before, started = state.seconds, time.monotonic()
     while state.step < config.steps:
         factor = config.schedule.factor(state.step, config.steps, config.warmup)
         set_learning_rate(state.optimizers, factor)
-        step_losses = training_step(experiment, state)
+        step_losses = training_step(experiment, state, compute)
         state.step += 1
         state.pending.append(step_losses)
         if state.step % config.log_every == 0 or state.step == config.steps:
@@ -70,12 +77,18 @@ def training_steps(experiment: Experiment, state: TrainState) -> Iterator[Losses
         yield step_losses
 
 
-def training_step(experiment: Experiment, state: TrainState) -> Losses:
-    """Sample a batch, and move the weights by its gradient."""
+def training_step(
+    experiment: Experiment, state: TrainState, compute: Callable[..., Losses] = losses
+) -> Losses:
+    """Sample a batch, and move the weights by its gradient.
+
+    Args:
+        compute: `losses`, or a compiled form of it.
+    """
     task, config = experiment.task, experiment.train
     episodes = sample_episodes(task, config.batch, config.shots, generator=state.generator)
     with torch.autocast(episodes.x.device.type, torch.bfloat16, enabled=config.bf16):
-        batch_losses = losses(
+        batch_losses = compute(
             state.model,
             task,
             experiment.format,

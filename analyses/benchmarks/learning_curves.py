@@ -225,17 +225,21 @@ def outcomes(curves: list[pd.DataFrame], target: str) -> pd.DataFrame:
 
 
 def summary(curves: dict[str, list[pd.DataFrame]], target: str) -> pd.DataFrame:
-    """A row of text for each contestant: medians, and ranges over seeds."""
+    """A row of text for each contestant: medians, and ranges over seeds.
+
+    Times are compared with the first contestant's, and not at all where that missed the target.
+    """
     results = {name: outcomes(each, target) for name, each in curves.items()}
     medians = {name: float(np.median(each["seconds"])) for name, each in results.items()}
     reference = next(iter(medians.values()))
-    rows = {}
+    rows, reference_met = {}, False
     for name, result in results.items():
         met = result["met"].tolist().count(True)
         bound = "" if 2 * met > len(result) else "> "
+        reference_met = reference_met or (not rows and not bound)
         rows[name] = {
             "met": f"{met} of {len(result)}",
-            "times": f"{bound}{medians[name] / reference:.2f}",
+            "times": f"{bound}{medians[name] / reference:.2f}" if reference_met else "-",
         }
         for column, values in result.drop(columns="met").items():
             spread = f"{values.median():.3g} ({values.min():.3g} .. {values.max():.3g})"

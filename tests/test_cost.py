@@ -1,0 +1,102 @@
+"""What a training step and a map cost, counted and not timed, so that a loss of speed is noticed.
+
+Operators that run and FLOPs of matrix products do not depend on the machine.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from hook_loop import hook_loop
+from scaling import count_flops
+from sizes import Size
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import tvlens as tvl
+from tvlens.analysis import locality_map
+from tvlens.losses import losses
+
+CPU = torch.device("cpu")
+STEP = Size(batch=8)
+
+
+class Operators(TorchDispatchMode):
+    """Counts the operators that run."""
+
+    count = 0
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def operators(run: Callable[[], object]) -> int:
+    with Operators() as counted:
+        run()
+    return counted.count
+
+
+def forward_flops(size: Size, prompted: int = 0) -> int:
+    """What one pass over a batch must compute: all of the lower blocks, of the last one the answers
+    and everybody's keys and values, and likewise for `prompted` zero-shot prompts of two tokens,
+    whose vector is written before the last block.
+    """
+    experiment = size.experiment()
+    format, shots, width = experiment.format, size.examples + 1, size.d_model
+    d_in = format.d_in(experiment.task.d_x, experiment.task.d_y)
+    tokens, below = size.tokens, size.n_layers - 1
+    whole, keys = 24 * width**2, 4 * width**2
+    context = tokens * (2 * d_in * width + below * whole + keys)
+    context += shots * (whole - keys + 2 * width)
+    context += 4 * width * (below * tokens**2 + shots * tokens)  # attention
+    # Below its layer the first token of a zero-shot prompt is the same in all: it is not counted.
+    query = 2 * d_in * width + below * (whole + keys) + whole + keys + 2 * width
+    query += 4 * width * 2 * size.n_layers
+    return size.batch * (context + prompted * query)
+
+
+@pytest.mark.parametrize("k", [0, 4], ids=["ICL loss", "ICL and TVP loss"])
+def test_a_training_pass_computes_what_it_must_and_nothing_else(k: int) -> None:
+    experiment = STEP.experiment(tvp_weight=float(k > 0))
+    model, generator = experiment.build_model(device=CPU), torch.Generator().manual_seed(0)
+    episodes = tvl.sample_episodes(experiment.task, 8, STEP.examples + 1, generator=generator)
+
+    def forward() -> None:
+        objective, format = experiment.objective, experiment.format
+        losses(model, experiment.task, format, episodes, objective, generator=generator)
+
+    flops = forward_flops(STEP, prompted=k)
+    assert flops <= count_flops(forward) <= 1.005 * flops
+
+
+def test_the_backward_pass_costs_twice_the_forward_pass() -> None:
+    for k in (0, 4):
+        step = STEP.step(CPU, tvp_weight=float(k > 0))
+        assert count_flops(step) <= 3.05 * forward_flops(STEP, prompted=k)
+
+
+def test_the_tvp_loss_adds_little() -> None:
+    vanilla, tvp = (count_flops(STEP.step(CPU, tvp_weight=weight)) for weight in (0.0, 1.0))
+    assert tvp / vanilla <= 1.12
+
+
+@pytest.mark.parametrize(("weight", "most"), [(0.0, 810), (1.0, 1550)])
+def test_a_step_runs_no_more_operators_than_it_did(weight: float, most: int) -> None:
+    step = STEP.step(CPU, tvp_weight=weight)
+    step()  # The optimiser's state is made in the first step.
+    assert operators(step) <= most
+
+
+def test_a_map_computes_a_fraction_of_what_a_loop_over_its_cells_does() -> None:
+    size = Size(d_model=16, batch=4)
+    flops = count_flops(size.map(locality_map, CPU))
+    assert count_flops(size.map(hook_loop, CPU)) >= 3.4 * flops
+    assert count_flops(size.map(partial(hook_loop, cached=False), CPU)) >= 16 * flops
+
+
+def test_a_map_runs_no_more_operators_than_it_did() -> None:
+    assert operators(Size(batch=4).map(locality_map, CPU)) <= 3300
