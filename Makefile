@@ -26,11 +26,17 @@ zoo: $(VENV)/installed
 	printf '%s\n' $(ZOO) | OMP_NUM_THREADS=1 xargs -P 2 -I NAME \
 	    $(BIN)/python analyses/train.py --preset NAME-small --out runs/zoo/NAME --resume
 
-# Minutes each; for numbers to publish, leave --rounds away. `make bench-legacy` before it adds
-# TransformerLens 3.9 to the contest.
+# Short versions, and docs/performance.md from them; for numbers to publish, leave --rounds away.
+# `make bench-legacy` before it adds TransformerLens 3.9 to the contest.
+BENCH = OMP_NUM_THREADS=1 $(BIN)/python analyses/benchmarks
 bench: $(VENV)/installed-bench
-	OMP_NUM_THREADS=1 $(BIN)/python analyses/benchmarks/training_step.py --rounds 5
-	OMP_NUM_THREADS=1 $(BIN)/python analyses/benchmarks/tvp_loss.py --rounds 5
+	$(BENCH)/training_step.py --rounds 3
+	$(BENCH)/tvp_loss.py --rounds 3
+	$(BENCH)/locality_map.py
+	$(BENCH)/imports.py --rounds 3
+	$(BENCH)/scaling.py --rounds 1
+	$(BENCH)/profile_step.py --repeats 1
+	$(BENCH)/report.py
 
 bench-legacy: $(LEGACY)/installed
 

@@ -71,7 +71,7 @@ def main(config: Config) -> None:
         "base": asdict(config.base),
         "rounds": config.rounds,
         "product": product,
-        "exponents": exponents.to_dict("records"),
+        "exponents": exponents.replace(np.nan, None).to_dict("records"),
         "costs": costs.to_dict("records"),
     }
     save(config.where, "scaling", content, [cost_figure(costs)])
