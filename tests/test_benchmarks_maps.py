@@ -58,12 +58,16 @@ def test_what_can_not_be_timed_ends_with_one_line(
     assert ended.error.startswith("error: Give as many")
 
 
-def test_the_memory_of_a_map_is_that_of_its_contexts(script: Script) -> None:
-    arguments = ["--n-layers", 2, *TINY, "--batch", 4096]
-    ended = script("benchmarks/peak_memory.py", *arguments, "--contestant", "tvlens")
+@pytest.mark.parametrize(("contestant", "flat"), [("tvlens", True), ("cached loop", False)])
+def test_the_memory_of_a_map_does_not_grow_with_its_episodes(
+    script: Script, contestant: str, flat: bool
+) -> None:
+    arguments = ["--n-layers", 2, *TINY, "--batch", 8192, "--contestant", contestant]
+    ended = script("benchmarks/peak_memory.py", *arguments)
     assert ended.code == 0
-    contexts = 4 * 4096 * 16 * 11
-    assert contexts < int(ended.out) < 1000 * contexts
+    # All episodes' residual streams: 3 layers of 11 tokens of 16 numbers of 4 bytes.
+    streams = 8192 * 3 * 11 * 16 * 4
+    assert (0 < int(ended.out) < 2 * streams) == flat
 
 
 def test_scaling_is_fitted_and_written(script: Script, tmp_path: Path) -> None:
@@ -79,8 +83,9 @@ def test_scaling_is_fitted_and_written(script: Script, tmp_path: Path) -> None:
     for row in content["costs"]:
         assert 0 < row["share_of_peak"] < 1
     by_batch = [row for row in content["exponents"] if row["axis"] == "batch"]
-    # A batch twice as large takes twice the FLOPs.
-    assert [row["gflops"] for row in by_batch] == pytest.approx([1, 1, 1])
+    # A batch twice as large takes twice the FLOPs, but for what all its rows have in common.
+    assert by_batch[0]["gflops"] == pytest.approx(1)
+    assert all(0.9 < row["gflops"] < 1 for row in by_batch[1:])
 
 
 def test_exponents_and_their_errors() -> None:
