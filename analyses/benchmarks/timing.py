@@ -128,6 +128,7 @@ def ratio_figure(tables: Mapping[str, pd.DataFrame], reference: str) -> go.Figur
             y=table.index,
             name=setting,
             mode="markers",
+            orientation="h",
             error_x={
                 "symmetric": False,
                 "array": np.asarray(table["ratio_max"] - median),
@@ -136,6 +137,7 @@ def ratio_figure(tables: Mapping[str, pd.DataFrame], reference: str) -> go.Figur
         )
     figure.update_xaxes(title=f"time / time of {reference} (median and range over rounds)")
     figure.add_vline(x=1, line_dash="dot")
+    figure.update_layout(scattermode="group", height=160 + 60 * max(map(len, tables.values())))
     return figure.update_yaxes(autorange="reversed")
 
 
