@@ -11,7 +11,6 @@ from command_line import parse, plain_errors
 from tqdm import tqdm
 
 import tvlens as tvl
-from tvlens.results import bootstrap
 
 DESCRIPTION = """Measure the models that ship with tvlens against what they were trained for.
 
@@ -44,7 +43,7 @@ def main(config: Check) -> None:
     rows = [("model", "quantity", "value", "95% interval", "target", "")]
     for name in names:
         for quantity, values, target, holds in quantities(name, means):
-            low, high = bootstrap.interval(values[1:])
+            low, high = tvl.results.interval(values[1:])
             reached = "" if holds is None else "reached" if holds(values[0]) else "MISSED"
             rows.append(
                 (name, quantity, f"{values[0]:.4f}", f"{low:.4f} to {high:.4f}", target, reached)
@@ -70,7 +69,7 @@ def measure(name: str, config: Check) -> Means:
     longest = {str(each): errors[each].values for each in errors}
     longest["icl over all lengths"] = curve.data.icl.mean("examples").values
     return {
-        each: np.concatenate([values.mean(keepdims=True), bootstrap.resampled_means(values)])
+        each: np.concatenate([values.mean(keepdims=True), tvl.results.resampled_means(values)])
         for each, values in longest.items()
     }
 

@@ -1,5 +1,6 @@
 from . import analysis as analysis
 from . import plots as plots
+from . import results as results
 from .errors import DivergenceError as DivergenceError
 from .errors import InputError as InputError
 from .experiment import Experiment as Experiment

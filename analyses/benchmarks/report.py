@@ -157,7 +157,9 @@ def _by_size(content: dict[str, Any], text: str) -> str:
 
 
 def _ratio(row: dict[str, Any]) -> str:
-    return f"{row['ratio_median']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f})"
+    median, low, high = (row[f"ratio_{how}"] for how in ("median", "min", "max"))
+    digits = 2 if median >= 0.1 else 4
+    return f"{median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def _table(columns: dict[str, dict[str, str]]) -> str:

@@ -4,7 +4,7 @@ python analyses/benchmarks/tvp_loss.py --rounds 20
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -66,6 +66,8 @@ def contestants(size: Size, device: torch.device) -> dict[str, Callable[[], obje
 
     vanilla, state = start(Objective())
     works: dict[str, Callable[[], object]] = {REFERENCE: _step(vanilla, state)}
+    bf16 = replace(vanilla, train=replace(vanilla.train, bf16=True))
+    works["ICL loss only, bfloat16"] = _step(bf16, TrainState.start(bf16, device))
     for name, lengths in LENGTHS.items():
         objective = Objective(tvp_weight=1.0, tvp_layer=LAYER, lengths=lengths)
         works[name] = _step(*start(objective))
