@@ -1,42 +1,30 @@
 """The benchmarks run, and write what they say; how long anything takes is not tested."""
 
-import importlib
 import json
-import runpy
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import timing
 import torch
+import tvp_loss
 
+from tests.test_scripts import Ended, Script, script
 from tvlens.objectives import AllLengths, Objective
 from tvlens.training import TrainState, training_step
 
-BENCHMARKS = Path(__file__).parent.parent / "analyses" / "benchmarks"
 TINY = ["--sizes", "16", "8", "--batch", "4", "--rounds", "2"]
 
-Benchmark = Callable[..., tuple[object, str, str]]
+__all__ = ["script"]
+
+Benchmark = Callable[..., Ended]
 
 
 @pytest.fixture
-def benchmark(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Benchmark:
-    """Run a script in this process; its exit code and what it printed."""
-    for folder in (BENCHMARKS.parent, BENCHMARKS):
-        monkeypatch.syspath_prepend(str(folder))
-
-    def run(name: str, *arguments: object) -> tuple[object, str, str]:
-        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        code: object = 0
-        try:
-            runpy.run_path(str(BENCHMARKS / name), run_name="__main__")
-        except SystemExit as end:
-            code = end.code
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
+def benchmark(script: Script) -> Benchmark:
+    """Run a benchmark in this process."""
+    return lambda name, *arguments: script(f"benchmarks/{name}", *arguments)
 
 
 def written(out: Path, name: str) -> dict[str, Any]:
@@ -110,10 +98,7 @@ def test_a_contestant_that_ends_by_itself_is_named(benchmark: Benchmark, tmp_pat
     assert error.count("\n") == 1
 
 
-def test_the_step_by_hooks_is_the_step_at_all_lengths(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS.parent))
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    tvp_loss = importlib.import_module("tvp_loss")
+def test_the_step_by_hooks_is_the_step_at_all_lengths():
     objective = Objective(tvp_weight=1.0, tvp_layer=2, lengths=AllLengths())
     experiment = tvp_loss.experiment(tvp_loss.Size(d_model=16, tokens=14, batch=4), objective)
     hooked, fast = (TrainState.start(experiment, torch.device("cpu")) for _ in range(2))
@@ -122,10 +107,7 @@ def test_the_step_by_hooks_is_the_step_at_all_lengths(monkeypatch: pytest.Monkey
         torch.testing.assert_close(total, training_step(experiment, fast).total)
 
 
-def test_ratios_are_taken_within_a_round(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS.parent))
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    timing = importlib.import_module("timing")
+def test_ratios_are_taken_within_a_round():
     # The machine gets slower from round to round, by the same factor for both.
     seconds = {
         name: iter([first, first, 2 * first, 8 * first])

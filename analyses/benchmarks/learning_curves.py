@@ -20,7 +20,6 @@ from tqdm import tqdm
 
 import tvlens as tvl
 from tvlens.baselines import icl_errors, zero_shot_errors
-from tvlens.devices import choose_device
 from tvlens.files import read_json, writable_folder, write_json
 from tvlens.presets import paper
 
@@ -271,8 +270,7 @@ def figure(task: str, curves: dict[str, list[pd.DataFrame]], smallest: float) ->
 
 def main(config: Benchmark) -> None:
     """Measure, print and write."""
-    device = choose_device(config.where.device)
-    config.where.start()
+    device = config.where.start()
     tables, figures, curves = {}, [], {}
     for task in config.tasks:
         curves[task] = measure(config, task, device)

@@ -27,7 +27,7 @@ from command_line import parse, plain_errors
 
 from tvlens import InputError
 from tvlens.devices import choose_device
-from tvlens.files import writable_folder, write_json
+from tvlens.files import writable_folder, write_json, write_whole
 from tvlens.plots.theme import TEMPLATE
 from tvlens.provenance import provenance
 
@@ -114,7 +114,8 @@ def save(where: Where, name: str, content: Mapping[str, Any], figures: Sequence[
         figure.update_layout(template=TEMPLATE).to_html(full_html=False, include_plotlyjs=not index)
         for index, figure in enumerate(figures)
     ]
-    path.with_suffix(".html").write_text("".join(parts), encoding="utf-8")
+    page = "".join(parts)
+    write_whole(path.with_suffix(".html"), lambda file: file.write_text(page, encoding="utf-8"))
     print(f"wrote {path}.json and {path}.html")
 
 
