@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from command_line import parse, plain_errors
+from study import Models, load_model, named_models
 from tqdm import tqdm
 
 import tvlens as tvl
@@ -28,8 +29,8 @@ DESCRIPTION = """Map where models keep their task, and how strongly.
 Writes one table (printed, and as .csv), one interactive page (.html, works offline) and the result
 (.nc, from which --replot draws the page again without any model).
 
-Without options, the models that ship with tvlens are mapped. --models takes some of them by name,
-and run folders. --grid.tasks trains what is missing over tasks x formats x depths x seeds x TVP
+Without arguments, the models that ship with tvlens are mapped; give some of them by name, or run
+folders. --grid.tasks trains what is missing over tasks x formats x depths x seeds x TVP
 weights, with the small preset of each task. Maps and runs that are there already are not made
 again, so an interrupted sweep continues where it was."""
 
@@ -83,7 +84,7 @@ class Grid:
 class Sweep:
     """What to map, on which episodes, and where the files go."""
 
-    models: tuple[str, ...] = ()
+    models: Models = ()
     """Names of models that ship with tvlens, or run folders."""
     grid: Grid = field(default_factory=Grid)
     runs: Path = Path("runs")
@@ -136,17 +137,9 @@ def find_sources(config: Sweep) -> dict[str, Path | str | tuple[Path, Experiment
     """Everything to map by name; a name or folder that is none is an error before any work."""
     shipped = tvl.list_pretrained()
     sources: dict[str, Path | str | tuple[Path, Experiment]] = {}
-    for model in config.models:
-        if model in shipped:
-            sources[model] = model
-        elif Path(model).exists():
-            tvl.load_run(model, device="cpu")
-            name = Path(model).resolve().name
-            if name in sources:
-                raise tvl.InputError(f"Two models are called {name!r}; rename one of the folders.")
-            sources[name] = Path(model)
-        else:
-            tvl.load_pretrained(model)
+    for name, model in named_models(config.models).items():
+        sources[name] = model
+        load_model(model, "cpu")
     for name, experiment in config.grid.experiments().items():
         folder = writable_folder(config.runs) / f"{name}-{digest(experiment.to_json())[:8]}"
         sources[name] = (folder, experiment)
@@ -155,10 +148,8 @@ def find_sources(config: Sweep) -> dict[str, Path | str | tuple[Path, Experiment
 
 def load_or_train(source: Path | str | tuple[Path, Experiment], config: Sweep) -> tvl.Run:
     """The run of a source; an unfinished one is trained to its end, with a progress bar."""
-    if isinstance(source, str):
-        return tvl.load_pretrained(source, device=config.device)
-    if isinstance(source, Path):
-        return tvl.load_run(source, device=config.device)
+    if not isinstance(source, tuple):
+        return load_model(source, config.device)
     folder, experiment = source
     if not tvl.is_finished(folder):
         states = tvl.train_run(experiment, folder, device=config.device, resume=True)

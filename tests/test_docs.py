@@ -22,7 +22,9 @@ def test_the_code_of_a_page_runs(page: str, monkeypatch, tmp_path) -> None:
         assert scores["linear-tvp"]["recovery"] > 0.9 > 0.2 > scores["linear-vanilla"]["recovery"]
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))])
+@pytest.mark.parametrize(
+    "page", ["README.md", *(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))]
+)
 def test_links_and_named_files_exist(page: str) -> None:
     text = (ROOT / page).read_text()
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):

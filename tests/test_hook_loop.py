@@ -1,15 +1,12 @@
 """The locality map equals a plain loop over its cells, written with TransformerLens's hooks."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
 from hook_loop import hook_loop
 
 import tvlens as tvl
-
-locality_map = sys.modules[tvl.analysis.locality_map.__module__]
+from tvlens.chunks import TOKENS_AT_ONCE
 
 TASK = tvl.LinearRegression(d=2)
 SHOTS = 4
@@ -57,7 +54,7 @@ def test_the_map_is_what_a_loop_of_hooked_forwards_gives(
     expected = hook_loop(*arguments, **options, generator=first, cached=cached)
     # Chunks of three episodes, the last of one: what is mapped together must not matter.
     tokens = format.n_tokens(SHOTS) + SHOTS * len(format.query)
-    monkeypatch.setitem(locality_map.TOKENS_AT_ONCE, "cpu", 3 * tokens)
+    monkeypatch.setitem(TOKENS_AT_ONCE, "cpu", 3 * tokens)
     mapped = tvl.analysis.locality_map(*arguments, **options, generator=second).data
     for name in ARRAYS:
         assert mapped[name].dims == expected[name].dims

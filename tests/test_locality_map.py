@@ -8,7 +8,7 @@ import xarray as xr
 
 import tvlens as tvl
 from tests.planted import planted_model
-from tvlens.results.bootstrap import interval, resampled_means
+from tvlens.results.intervals import interval, resampled_means
 
 TASK = tvl.LinearRegression(d=2)
 LEARN, ANSWER, LAYERS = 1, 3, 4

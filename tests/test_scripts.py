@@ -294,7 +294,7 @@ def test_a_second_sweep_maps_only_what_is_new(
     assert script("locality_sweep.py", *swept.arguments).code == 0
     assert len(mapped) == 0
     (folder,) = swept.runs.glob(f"{NAMES[0]}-*")
-    arguments = ["--models", folder, "--episodes", 32, "--out", swept.out, "--device", "cpu"]
+    arguments = [folder, "--episodes", 32, "--out", swept.out, "--device", "cpu"]
     assert script("locality_sweep.py", *arguments).code == 0
     assert len(mapped) == 1
     assert script("locality_sweep.py", *arguments, "--seed", 1).code == 0
@@ -315,8 +315,8 @@ def count_calls(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str) 
 @pytest.mark.parametrize(
     ("arguments", "remedy"),
     [
-        (["--models", f"{list_pretrained()[0]}x"], f"Did you mean '{list_pretrained()[0]}'"),
-        (["--models", "FOLDER"], "has no experiment.json"),
+        ([f"{list_pretrained()[0]}x"], f"Did you mean '{list_pretrained()[0]}'"),
+        (["FOLDER"], "has no experiment.json"),
         (["--replot", "FILE"], "FILE is not a readable netCDF-4 file"),
         (["--replot", "none.nc"], "There is no file none.nc"),
         (["--grid.tasks", "linaer"], "linear"),

@@ -1,6 +1,7 @@
 from . import analysis as analysis
 from . import plots as plots
 from . import results as results
+from .baselines import best_layer as best_layer
 from .errors import DivergenceError as DivergenceError
 from .errors import InputError as InputError
 from .experiment import Experiment as Experiment
@@ -37,6 +38,7 @@ from .results import History as History
 from .results import ICLCurve as ICLCurve
 from .results import LocalityMap as LocalityMap
 from .results import LocalitySweep as LocalitySweep
+from .results import TaskVectors as TaskVectors
 from .runs import Run as Run
 from .runs import is_finished as is_finished
 from .runs import list_pretrained as list_pretrained
@@ -50,6 +52,7 @@ from .tasks import Sinusoid as Sinusoid
 from .tasks import Task as Task
 from .tasks import TokenOffset as TokenOffset
 from .tasks import fresh_queries as fresh_queries
+from .tasks import sample_contexts as sample_contexts
 from .tasks import sample_episodes as sample_episodes
 from .training import TrainState as TrainState
 from .training import training_steps as training_steps

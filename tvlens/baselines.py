@@ -1,5 +1,6 @@
 """The errors that every analysis is read against: full context, no context, and the oracle."""
 
+import numpy as np
 import torch
 import xarray as xr
 from einops import rearrange
@@ -7,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
+from tvlens.patching import Site, count_layers, task_vector_predictions
 from tvlens.prompts import Episodes, PositionIds, PromptFormat
 from tvlens.tasks import Task, oracle_predictions
 
@@ -24,6 +26,48 @@ def icl_errors(
     prompt = format.context(episodes)
     outputs = model(prompt.inputs, prompt.position_ids)[:, format.answers(episodes.shots)]
     return label_errors(task.error(outputs, episodes.target))
+
+
+def task_vector_errors(
+    model: HookedRootModule,
+    task: Task,
+    format: PromptFormat,
+    episodes: Episodes,
+    queries: Episodes,
+    layer: int,
+    position_ids: PositionIds = PositionIds.RESET,
+) -> xr.DataArray:
+    """Errors (episode, examples) of task-vector prompting with the carrier's vector of a layer.
+
+    Args:
+        queries: what the zero-shot prompts ask: other examples of the same functions
+            (`fresh_queries`).
+    """
+    site = Site(layer, format.carrier)
+    _, first = format.tokens(format.carrier, episodes.shots)
+    predictions = task_vector_predictions(model, format, episodes, queries, site, position_ids)
+    return label_errors(task.error(predictions, queries.target[:, first:]), first)
+
+
+@torch.inference_mode()
+def best_layer(
+    model: HookedRootModule,
+    task: Task,
+    format: PromptFormat,
+    episodes: Episodes,
+    queries: Episodes,
+    position_ids: PositionIds = PositionIds.RESET,
+) -> int:
+    """The layer whose task vector serves best at the longest context.
+
+    Choose it on other episodes than those that are reported on: the best of several is best partly
+    by chance.
+    """
+    errors = [
+        task_vector_errors(model, task, format, episodes, queries, layer, position_ids)
+        for layer in range(count_layers(model) + 1)
+    ]
+    return int(np.argmin([float(each[:, -1].mean()) for each in errors]))
 
 
 def zero_shot_errors(

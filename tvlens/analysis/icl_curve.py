@@ -4,8 +4,12 @@ import torch
 import xarray as xr
 from transformer_lens import HookedRootModule
 
-from tvlens.baselines import icl_errors, label_errors, oracle_errors, zero_shot_errors
-from tvlens.patching import Site, task_vector_predictions
+from tvlens.baselines import (
+    icl_errors,
+    oracle_errors,
+    task_vector_errors,
+    zero_shot_errors,
+)
 from tvlens.prompts import Episodes, PositionIds, PromptFormat
 from tvlens.results import ICLCurve
 from tvlens.tasks import Task
@@ -31,15 +35,12 @@ def icl_curve(
         layer: where the carrier's vector is read and written.
         position_ids: those of the zero-shot prompts.
     """
-    site = Site(layer, format.carrier)
-    _, first = format.tokens(format.carrier, episodes.shots)
-    predictions = task_vector_predictions(model, format, episodes, queries, site, position_ids)
-    tvp = task.error(predictions, queries.target[:, first:])
+    tvp = task_vector_errors(model, task, format, episodes, queries, layer, position_ids)
     return ICLCurve(
         xr.Dataset(
             {
                 "icl": icl_errors(model, task, format, episodes),
-                "tvp": label_errors(tvp, first),
+                "tvp": tvp,
                 "zero_shot": zero_shot_errors(model, task, format, queries, position_ids),
                 "oracle": oracle_errors(task, episodes),
             },

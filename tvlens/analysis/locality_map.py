@@ -1,6 +1,6 @@
 """Where does a model keep the task, how strongly, and does it need it there?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 import xarray as xr
@@ -11,7 +11,9 @@ from torch.nn import functional as F
 from transformer_lens import HookedRootModule
 
 from tvlens.baselines import oracle_errors
+from tvlens.chunks import chunks
 from tvlens.patching import Site
+from tvlens.progress import progress
 from tvlens.prompts import Episodes, PositionIds, PromptFormat, Role
 from tvlens.residual_stream import ResidualStream, residual_stream
 from tvlens.results import LocalityMap
@@ -20,8 +22,6 @@ from tvlens.tasks import Task
 Vectors = Float[Tensor, "episode length d_model"]
 Errors = Float[Tensor, "episode examples"]
 LAST = slice(-1, None)
-TOKENS_AT_ONCE = {"cpu": 2**13, "cuda": 2**18}
-"""How many tokens run together: what suits a core's cache, and what keeps a GPU busy."""
 
 _DIMENSIONS = {
     "tvp": ("episode", "layer", "role", "examples"),
@@ -64,11 +64,12 @@ def locality_map(
         generator: draws the random control: one direction for each episode.
         position_ids: those of the zero-shot prompts.
     """
-    chunks = []
+    parts = []
     neighbours = _read(residual_stream(model, format.context(episodes[LAST])), format.carrier)
     shape = (episodes.batch, 1, neighbours[0].shape[-1])
     directions = torch.randn(shape, generator=generator, device=episodes.x.device)
-    for rows in _chunks(format, episodes):
+    tokens = format.n_tokens(episodes.shots) + episodes.shots * len(format.query)
+    for rows in progress(list(chunks(episodes, tokens)), "mapping"):
         some, asked = episodes[rows], queries[rows]
         context = residual_stream(model, format.context(some))
         prompts = _ZeroShot(model, task, format, asked, position_ids)
@@ -84,11 +85,11 @@ def locality_map(
             "window": _window_errors(model, task, format, some, context),
         }
         errors["ablated"], errors["ignorant"] = _ablated_errors(model, task, format, some, context)
-        chunks.append(errors)
+        parts.append(errors)
         neighbours = [vector[LAST] for vector in own]
     data = xr.Dataset(
         {
-            name: (dims, torch.cat([chunk[name] for chunk in chunks]).float().cpu().numpy())
+            name: (dims, torch.cat([part[name] for part in parts]).float().cpu().numpy())
             for name, dims in _DIMENSIONS.items()
         },
         coords={
@@ -105,15 +106,6 @@ def locality_map(
         },
     )
     return LocalityMap(data.assign(oracle=oracle_errors(task, episodes)))
-
-
-def _chunks(format: PromptFormat, episodes: Episodes) -> Iterator[slice]:
-    """Rows of episodes that run together."""
-    tokens = format.n_tokens(episodes.shots) + episodes.shots * len(format.query)
-    together = TOKENS_AT_ONCE.get(episodes.x.device.type, TOKENS_AT_ONCE["cuda"])
-    size = max(1, together // tokens)
-    for start in range(0, episodes.batch, size):
-        yield slice(start, start + size)
 
 
 class _ZeroShot:

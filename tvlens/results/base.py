@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pandas as pd
 import xarray as xr
 
 from tvlens.errors import InputError
@@ -49,6 +50,10 @@ class Result:
         if kind != cls.__name__:
             raise InputError(f"{where} holds {kind}, expected {cls.__name__}.")
         return cls(data)
+
+    def scores(self) -> pd.DataFrame:
+        """The key numbers, a row each, with the columns `estimate`, `low`, `high` (95%)."""
+        raise NotImplementedError(f"A {type(self).__name__} has no scores; look at its data.")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         return figure(self)._repr_mimebundle_(**kwargs)

@@ -1,9 +1,10 @@
 """Errors against the number of examples."""
 
+import pandas as pd
 import xarray as xr
 
 from tvlens.results.base import Result
-from tvlens.results.bootstrap import interval, resampled_means
+from tvlens.results.intervals import interval, resampled_means
 
 
 class ICLCurve(Result):
@@ -13,6 +14,13 @@ class ICLCurve(Result):
     nothing): `icl` (full context), `tvp` (zero-shot prompt with the vector of that context),
     `zero_shot` (the same prompt untouched), `oracle` (best predictor there is).
     """
+
+    def scores(self) -> pd.DataFrame:
+        """Errors at the longest context."""
+        rows = self.summary().isel(examples=-1)
+        columns = {"mean": "estimate", "low": "low", "high": "high"}
+        table = pd.DataFrame({name: rows[name].values for name in rows}, index=list(columns))
+        return table.T.rename(columns=columns)
 
     def summary(self) -> xr.Dataset:
         """Means over episodes, with the ends of their 95% intervals, along `bound`."""

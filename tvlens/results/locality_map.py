@@ -6,8 +6,8 @@ import xarray as xr
 from jaxtyping import Float
 
 from tvlens.results.base import Result
-from tvlens.results.bootstrap import interval, resampled_means
 from tvlens.results.icl_curve import ICLCurve
+from tvlens.results.intervals import interval, resampled_means
 
 BOUNDS = ("estimate", "low", "high")
 _ERRORS = ("icl", "zero_shot", "oracle", "tvp", "window", "ablated", "ignorant")

@@ -3,10 +3,8 @@
 from pathlib import Path
 
 import pandas as pd
-import xarray as xr
 
-from tvlens.files import write_whole
-from tvlens.results.base import open_netcdf
+from tvlens.results.collection import load_results, save_results
 from tvlens.results.locality_map import LocalityMap
 
 
@@ -23,8 +21,7 @@ class LocalitySweep:
 
     def save(self, path: Path | str) -> None:
         """Write a netCDF-4 file with a group for each model, whole or not at all."""
-        tree = xr.DataTree.from_dict({name: each.data for name, each in self.maps.items()})
-        write_whole(Path(path), lambda file: tree.to_netcdf(file, engine="h5netcdf"))
+        save_results(self.maps, path)
 
     @classmethod
     def load(cls, path: Path | str) -> "LocalitySweep":
@@ -33,14 +30,7 @@ class LocalitySweep:
         Raises:
             InputError: the file is not there, is no netCDF file, or holds something else.
         """
-        tree = open_netcdf(path, xr.load_datatree)
-        groups = tree.children or {"": tree}
-        return cls(
-            {
-                name: LocalityMap.from_dataset(node.to_dataset(), f"{path}, group {name!r}")
-                for name, node in groups.items()
-            }
-        )
+        return cls(load_results(LocalityMap, path))
 
     def table(self) -> pd.DataFrame:
         """A row for each model: errors, best layer, and the scores of `LocalityMap.scores`."""

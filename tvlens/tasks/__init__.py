@@ -1,6 +1,12 @@
 """Task families, one per file."""
 
-from tvlens.tasks.base import Task, fresh_queries, oracle_predictions, sample_episodes
+from tvlens.tasks.base import (
+    Task,
+    fresh_queries,
+    oracle_predictions,
+    sample_contexts,
+    sample_episodes,
+)
 from tvlens.tasks.linear_regression import LinearRegression
 from tvlens.tasks.sinusoid import Sinusoid
 from tvlens.tasks.token_offset import OffsetSplit, TokenOffset
@@ -13,5 +19,6 @@ __all__ = [
     "TokenOffset",
     "fresh_queries",
     "oracle_predictions",
+    "sample_contexts",
     "sample_episodes",
 ]

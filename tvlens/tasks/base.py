@@ -95,6 +95,21 @@ def sample_episodes(task: Task, batch: int, shots: int, *, generator: Generator)
     return Episodes(x, task.corrupt(target, generator=generator), target, params)
 
 
+def sample_contexts(
+    task: Task, functions: int, contexts: int, shots: int, *, generator: Generator
+) -> Episodes:
+    """Draw `functions` functions, and `contexts` episodes of each: rows "(function context)".
+
+    Where a task has few functions, some may be drawn twice; episodes with equal `params` then
+    belong together.
+    """
+    params = task.sample_params(functions, generator=generator)
+    params = params.repeat_interleave(contexts, dim=0)
+    x = task.sample_inputs(functions * contexts, shots, generator=generator)
+    target = task.apply(params, x)
+    return Episodes(x, task.corrupt(target, generator=generator), target, params)
+
+
 def fresh_queries(task: Task, episodes: Episodes, *, generator: Generator) -> Episodes:
     """New examples of the same functions, as many as the episodes have."""
     x = task.sample_inputs(episodes.batch, episodes.shots, generator=generator)

@@ -1,0 +1,56 @@
+"""What vectors does a model make of its contexts?"""
+
+import numpy as np
+import torch
+import xarray as xr
+from transformer_lens import HookedRootModule
+
+from tvlens.chunks import chunks
+from tvlens.patching import Site, count_layers, read_all
+from tvlens.progress import progress
+from tvlens.prompts import Episodes, PromptFormat
+from tvlens.results import TaskVectors
+from tvlens.tasks import Task
+
+
+@torch.inference_mode()
+def task_vectors(
+    model: HookedRootModule, task: Task, format: PromptFormat, episodes: Episodes
+) -> TaskVectors:
+    """The vectors at every layer and context length, from one pass over the episodes.
+
+    Geometry, decodability and disentanglement are read off the same vectors.
+
+    Args:
+        task: names the result.
+        episodes: contexts, several of each function (`sample_contexts`).
+    """
+    sites = [Site(layer, format.carrier) for layer in range(count_layers(model) + 1)]
+    parts = []
+    rows = list(chunks(episodes, format.n_tokens(episodes.shots)))
+    for some in progress(rows, "reading vectors"):
+        residuals = read_all(model, format.context(episodes[some]), sites)
+        parts.append(torch.stack([residuals[site] for site in sites], dim=1).cpu())
+    first = format.first_length
+    params = episodes.params.cpu().numpy()
+    _, functions = np.unique(params, axis=0, return_inverse=True)
+    data = xr.Dataset(
+        {
+            "vectors": (("episode", "layer", "examples", "component"), torch.cat(parts).numpy()),
+            "params": (("episode", "param"), params),
+            "x": (("episode", "examples", "d_x"), episodes.x[:, first:].cpu().numpy()),
+            "y": (("episode", "examples", "d_y"), episodes.y[:, first:].cpu().numpy()),
+        },
+        coords={
+            "layer": range(len(sites)),
+            "examples": range(first, episodes.shots),
+            "function": ("episode", functions.reshape(-1)),
+        },
+        attrs={
+            "carrier": format.carrier.value,
+            "format": format.name,
+            "task": type(task).__name__,
+            "carrier_sees_query": int(format.carrier_sees_query),
+        },
+    )
+    return TaskVectors(data)
