@@ -187,7 +187,8 @@ def report(name: str, results: Mapping[str, Result], page: Page, out: Path) -> N
 
 def side_by_side(scores: pd.DataFrame) -> pd.DataFrame:
     """A row for each score and a column for each model: estimate and 95% interval."""
-    cells = [f"{row.estimate:.3g} ({row.low:.3g} to {row.high:.3g})" for row in scores.itertuples()]
+    bounds = scores[["estimate", "low", "high"]].to_numpy()
+    cells = [f"{estimate:.3g} ({low:.3g} to {high:.3g})" for estimate, low, high in bounds]
     wide = scores.assign(cell=cells).pivot(index="score", columns="model", values="cell")
     order = [scores[column].unique() for column in ("score", "model")]
     return wide.loc[order[0], order[1]].fillna("").reset_index().rename_axis(columns=None)
