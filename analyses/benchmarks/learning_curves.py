@@ -1,6 +1,7 @@
 """Quality against seconds: `python analyses/benchmarks/learning_curves.py --contest recipe`."""
 
 import hashlib
+import json
 import math
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -117,21 +118,22 @@ def measure(config: Benchmark, task: str, device: torch.device) -> dict[str, lis
             until = target
             needed = outcomes(curves["preset"], target)["seconds"]
             limit = config.limit_factor * float(np.median(needed))
-        file = f"{config.contest}-{task}-{name.replace(' ', '-')}-seed{seed}.json"
         experiment = replace(experiments[name], seed=seed)
-        curves[name].append(stored_curve(config, file, experiment, device, until, limit))
+        curves[name].append(stored_curve(config, experiment, device, until, limit))
     return curves
 
 
 def stored_curve(
     config: Benchmark,
-    file: str,
     experiment: tvl.Experiment,
     device: torch.device,
     until: str | None,
     limit: float,
 ) -> pd.DataFrame:
-    """The learning curve in a file, which is made unless it holds what is asked for."""
+    """A learning curve that was measured before, or a new one.
+
+    Its file is named after all that it depends on, so contests share what they have in common.
+    """
     sources = sorted(Path(tvl.__file__).parent.rglob("*.py"))
     origin = describe(device)
     asked = {
@@ -141,13 +143,12 @@ def stored_curve(
         "machine": [origin["processor"], origin["device"], origin["threads"]],
         "code": hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest(),
     }
-    path = writable_folder(config.where.out / "learning_curves") / file
-    stored = read_json(path) if path.is_file() else {}
-    if stored.get("asked") != asked:
+    name = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+    path = writable_folder(config.where.out / "learning_curves") / f"{name}.json"
+    if not path.is_file():
         curve = learning_curve(config, experiment, device, until, limit).to_dict(orient="list")
-        stored = {"origin": origin, "asked": asked, "curve": curve}
-        write_json(path, stored)
-    return pd.DataFrame(stored["curve"])
+        write_json(path, {"origin": origin, "asked": asked, "curve": curve})
+    return pd.DataFrame(read_json(path)["curve"])
 
 
 def learning_curve(
