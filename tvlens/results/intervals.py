@@ -8,6 +8,7 @@ are resampled jointly: `resampled_means` of each variable with one seed, then th
 
 import enum
 import functools
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -73,11 +74,11 @@ def bootstrap_interval(
     level: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> tuple[Float[np.ndarray, "..."] | float, Float[np.ndarray, "..."] | float]:
+) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
     """An interval of any statistic of the episodes, by `scipy.stats.bootstrap`.
 
     Slower than `resampled_means` with `interval`, and needed where a statistic is skewed: a median,
-    a variance, a mean of few episodes.
+    a variance, a mean of few episodes. Where all episodes agree, it has no width.
 
     Args:
         statistic: takes an array and an `axis`.
@@ -87,17 +88,21 @@ def bootstrap_interval(
     """
     if len(values) < 2:
         raise InputError(f"An interval needs at least 2 episodes, got {len(values)}.")
-    result = stats.bootstrap(
-        (values,),
-        statistic,
-        n_resamples=resamples,
-        confidence_level=level,
-        method=method.value,
-        axis=0,
-        vectorized=True,
-        rng=np.random.default_rng(seed),
-    )
-    return result.confidence_interval.low, result.confidence_interval.high
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        result = stats.bootstrap(
+            (values,),
+            statistic,
+            n_resamples=resamples,
+            confidence_level=level,
+            method=method.value,
+            axis=0,
+            vectorized=True,
+            rng=np.random.default_rng(seed),
+        )
+    agree, value = (values == values[0]).all(0), statistic(values, axis=0)
+    low, high = (np.where(agree, value, bound) for bound in result.confidence_interval)
+    return low, high
 
 
 def paired_difference(
