@@ -42,13 +42,22 @@ class Training:
     compile: bool = False
     """Compile the training step first: takes a minute or more, pays in long runs, and needs a C++
     compiler on a CPU."""
+    snapshots: int = 0
+    """Weights to keep along the training, evenly spaced on a log scale, for analyses/emergence.py:
+    0 or at least 2."""
 
 
 def main(config: Training) -> None:
     """Train, with a progress bar, until done or interrupted."""
     out = config.out or Path("runs") / config.preset
-    options = {"device": config.device, "resume": config.resume, "compile": config.compile}
-    states = tvl.train_run(config.experiment, out, **options)
+    states = tvl.train_run(
+        config.experiment,
+        out,
+        device=config.device,
+        resume=config.resume,
+        compile=config.compile,
+        snapshots=config.snapshots,
+    )
     interruption = Interruption()
     total = config.experiment.train.steps
     with tqdm(total=total, unit="step", desc=out.name, dynamic_ncols=True) as bar:

@@ -69,7 +69,7 @@ def test_the_percentile_interval_is_that_of_resampled_means() -> None:
     values = np.random.default_rng(5).normal(size=(200, 4))
     mine = interval(resampled_means(values, resamples=20_000))
     scipys = bootstrap_interval(values, method=Bootstrap.PERCENTILE, resamples=20_000)
-    np.testing.assert_allclose(mine, scipys, atol=0.006)
+    np.testing.assert_allclose(np.array(mine), scipys, atol=0.006)
 
 
 @pytest.mark.parametrize("method", Bootstrap)

@@ -44,6 +44,7 @@ from .runs import is_finished as is_finished
 from .runs import list_pretrained as list_pretrained
 from .runs import load_pretrained as load_pretrained
 from .runs import load_run as load_run
+from .runs import load_snapshots as load_snapshots
 from .runs import train as train
 from .runs import train_run as train_run
 from .tasks import LinearRegression as LinearRegression

@@ -1,7 +1,8 @@
 """Runs: a folder for each trained model, and the models that come with tvlens.
 
 A run folder holds `experiment.json` (what was asked for), `model.safetensors`, `history.nc`
-(losses) and `provenance.json`; while it trains, `checkpoint.safetensors` instead of the model.
+(losses) and `provenance.json`; while it trains, `checkpoint.safetensors` instead of the model; and
+`snapshots`, the weights along the training, where they were asked for.
 Weights are safetensors and everything else is data, so loading a stranger's run runs no code.
 """
 
@@ -28,6 +29,7 @@ from tvlens.files import read_json, writable_folder, write_json
 from tvlens.models import HookedTransformer
 from tvlens.provenance import provenance
 from tvlens.results import History
+from tvlens.snapshots import save_snapshot, snapshot_files, snapshot_steps
 from tvlens.training import TrainState, training_steps
 
 EXPERIMENT = "experiment.json"
@@ -55,6 +57,7 @@ def train_run(
     device: str | None = None,
     resume: bool = False,
     compile: bool = False,
+    snapshots: int = 0,
 ) -> Generator[TrainState]:
     """Train into a run folder, one step per iteration.
 
@@ -67,6 +70,8 @@ def train_run(
         device: where to train; the fastest device of the machine if None.
         resume: continue from the folder's checkpoint, if it has one.
         compile: see `training_steps`.
+        snapshots: how many weights to keep along the training, from the first to the last step,
+            evenly spaced on a log scale; 0 or at least 2. `load_snapshots` reads them.
 
     Raises:
         InputError: the folder cannot be written, holds a run already, or holds another experiment;
@@ -74,6 +79,7 @@ def train_run(
         DivergenceError: the loss exploded; the last checkpoint is still good.
     """
     folder, chosen = writable_folder(folder), choose_device(device)
+    kept = snapshot_steps(experiment.train.steps, snapshots)
     if compile:
         check_compiler(chosen)
     checkpoint = folder / CHECKPOINT
@@ -83,7 +89,7 @@ def train_run(
     else:
         state = TrainState.start(experiment, chosen)
         write_json(folder / EXPERIMENT, experiment.to_json())
-    return _train_into(folder, experiment, state, compile)
+    return _train_into(folder, experiment, state, compile, kept)
 
 
 def train(
@@ -92,9 +98,10 @@ def train(
     *,
     device: str | None = None,
     resume: bool = False,
+    snapshots: int = 0,
 ) -> Run:
     """Train to the end and load the run; see `train_run`."""
-    for _ in train_run(experiment, folder, device=device, resume=resume):
+    for _ in train_run(experiment, folder, device=device, resume=resume, snapshots=snapshots):
         pass
     return load_run(folder, device=device, own_kinds=[type(experiment.task)])
 
@@ -126,15 +133,38 @@ def load_run(
             f"The run in {folder} is not finished; continue it with `analyses/train.py --resume`."
         )
     experiment = _load_experiment(folder, own_kinds)
-    model = experiment.build_model(device=chosen)
-    tensors, _ = load_tensors(folder / MODEL, chosen)
-    load_weights(model, tensors, folder / MODEL)
     return Run(
         experiment,
-        model.eval(),
+        _load_model(experiment, folder / MODEL, chosen),
         History.load(folder / HISTORY),
         read_json(folder / PROVENANCE),
     )
+
+
+def load_snapshots(
+    folder: Path | str, *, device: str | None = None, own_kinds: Iterable[type] = ()
+) -> Iterator[tuple[int, HookedTransformer]]:
+    """The models along a training, with the number of steps done, from the first to the last.
+
+    They are loaded one by one, as they are asked for; the run need not be finished.
+
+    Args:
+        folder: the run folder.
+        device: where the models are put; the fastest device of the machine if None.
+        own_kinds: see `load_run`.
+
+    Raises:
+        InputError: the folder is no run or has no snapshots, or a file in it is damaged.
+    """
+    folder, chosen = Path(folder), choose_device(device)
+    files = snapshot_files(folder)
+    if not files:
+        raise InputError(
+            f"{folder} has no snapshots. Train with `analyses/train.py --snapshots 24`, or "
+            "`train_run(.., snapshots=24)`."
+        )
+    experiment = _load_experiment(folder, own_kinds)
+    return ((step, _load_model(experiment, path, chosen)) for step, path in files.items())
 
 
 def list_pretrained() -> list[str]:
@@ -157,6 +187,13 @@ def load_pretrained(name: str, *, device: str | None = None) -> Run:
 def _load_experiment(folder: Path, own_kinds: Iterable[type]) -> Experiment:
     path = folder / EXPERIMENT
     return Experiment.from_json(read_json(path), str(path), own_kinds)
+
+
+def _load_model(experiment: Experiment, path: Path, device: torch.device) -> HookedTransformer:
+    model = experiment.build_model(device=device)
+    tensors, _ = load_tensors(path, device)
+    load_weights(model, tensors, path)
+    return model.eval()
 
 
 def _check_free(folder: Path, experiment: Experiment, resume: bool) -> None:
@@ -186,14 +223,18 @@ def _first_difference(stored: Any, asked: Any, where: str = "experiment") -> str
 
 
 def _train_into(
-    folder: Path, experiment: Experiment, state: TrainState, compile: bool
+    folder: Path, experiment: Experiment, state: TrainState, compile: bool, kept: list[int]
 ) -> Generator[TrainState]:
     checkpoint = folder / CHECKPOINT
+    if state.step in kept:
+        save_snapshot(folder, state.model, state.step)
     with _naming_last_good(checkpoint):
         try:
             for _ in training_steps(experiment, state, compile=compile):
                 if state.step % experiment.train.checkpoint_every == 0:
                     save_checkpoint(checkpoint, state)
+                if state.step in kept:
+                    save_snapshot(folder, state.model, state.step)
                 yield state
         except GeneratorExit:
             save_checkpoint(checkpoint, state)
