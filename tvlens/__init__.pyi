@@ -34,6 +34,8 @@ from .prompts import PositionIds as PositionIds
 from .prompts import Prompt as Prompt
 from .prompts import PromptFormat as PromptFormat
 from .prompts import Role as Role
+from .results import Decodability as Decodability
+from .results import Geometry as Geometry
 from .results import History as History
 from .results import ICLCurve as ICLCurve
 from .results import LocalityMap as LocalityMap
@@ -49,6 +51,7 @@ from .runs import train as train
 from .runs import train_run as train_run
 from .tasks import LinearRegression as LinearRegression
 from .tasks import OffsetSplit as OffsetSplit
+from .tasks import Parameter as Parameter
 from .tasks import Sinusoid as Sinusoid
 from .tasks import Task as Task
 from .tasks import TokenOffset as TokenOffset

@@ -10,7 +10,7 @@ from tvlens.patching import Site, count_layers, read_all
 from tvlens.progress import progress
 from tvlens.prompts import Episodes, PromptFormat
 from tvlens.results import TaskVectors
-from tvlens.tasks import Task
+from tvlens.tasks import Task, best_estimates, describe_parameters, probe_targets
 
 
 @torch.inference_mode()
@@ -22,7 +22,7 @@ def task_vectors(
     Geometry, decodability and disentanglement are read off the same vectors.
 
     Args:
-        task: names the result.
+        task: names the result, and says what the params mean (`tvlens.tasks.parameters`).
         episodes: contexts, several of each function (`sample_contexts`).
     """
     sites = [Site(layer, format.carrier) for layer in range(count_layers(model) + 1)]
@@ -33,11 +33,14 @@ def task_vectors(
         parts.append(torch.stack([residuals[site] for site in sites], dim=1).cpu())
     first = format.first_length
     params = episodes.params.cpu().numpy()
+    described = describe_parameters(task, params.shape[1])
+    targets = probe_targets(task, episodes.params)
     _, functions = np.unique(params, axis=0, return_inverse=True)
     data = xr.Dataset(
         {
             "vectors": (("episode", "layer", "examples", "component"), torch.cat(parts).numpy()),
             "params": (("episode", "param"), params),
+            "targets": (("episode", "target"), torch.stack([*targets.values()], 1).cpu().numpy()),
             "x": (("episode", "examples", "d_x"), episodes.x[:, first:].cpu().numpy()),
             "y": (("episode", "examples", "d_y"), episodes.y[:, first:].cpu().numpy()),
         },
@@ -45,6 +48,9 @@ def task_vectors(
             "layer": range(len(sites)),
             "examples": range(first, episodes.shots),
             "function": ("episode", functions.reshape(-1)),
+            "param": [each.name for each in described],
+            "period": ("param", [float(each.period or np.nan) for each in described]),
+            "target": list(targets),
         },
         attrs={
             "carrier": format.carrier.value,
@@ -53,4 +59,8 @@ def task_vectors(
             "carrier_sees_query": int(format.carrier_sees_query),
         },
     )
+    estimates = best_estimates(task, episodes)
+    if estimates is not None:
+        dimensions = ("episode", "examples", "target")
+        data["best_estimates"] = (dimensions, estimates[:, first:].cpu().numpy())
     return TaskVectors(data)

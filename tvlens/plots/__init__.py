@@ -1,9 +1,26 @@
 """Figures: each takes a result and computes nothing but what the result can tell."""
 
+from tvlens.plots.decodability import (
+    plot_decodability,
+    plot_decodability_and_recovery,
+    plot_probe_targets,
+)
+from tvlens.plots.geometry import plot_geometry, plot_geometry_over_layers
 from tvlens.plots.history import plot_history
 from tvlens.plots.icl_curve import plot_icl_curve
 from tvlens.plots.locality_map import plot_locality
 from tvlens.plots.page import write_page
 from tvlens.plots.png import write_png
 
-__all__ = ["plot_history", "plot_icl_curve", "plot_locality", "write_page", "write_png"]
+__all__ = [
+    "plot_decodability",
+    "plot_decodability_and_recovery",
+    "plot_geometry",
+    "plot_geometry_over_layers",
+    "plot_history",
+    "plot_icl_curve",
+    "plot_locality",
+    "plot_probe_targets",
+    "write_page",
+    "write_png",
+]

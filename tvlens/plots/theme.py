@@ -1,5 +1,8 @@
 """How all figures look."""
 
+import itertools
+from collections.abc import Iterable
+
 import plotly.graph_objects as go
 import plotly.io as pio
 
@@ -22,6 +25,9 @@ NAMES = {
 }
 """What each kind of error is called, everywhere."""
 
+MODEL_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#2f2f2f")
+"""What models are drawn in, in the order they are given (Okabe and Ito: safe for colour-blind)."""
+
 pio.templates["tvlens"] = go.layout.Template(
     layout={
         "font": {"family": "Helvetica, Arial, sans-serif", "size": 14},
@@ -37,3 +43,8 @@ def translucent(colour: str, opacity: float = 0.18) -> str:
     """A colour for a band around a line of that colour."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity})"
+
+
+def model_colours(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each model, the same in all figures of the same models."""
+    return dict(zip(names, itertools.cycle(MODEL_COLOURS), strict=False))

@@ -2,6 +2,8 @@
 
 from tvlens.results.base import Result, figure
 from tvlens.results.collection import load_results, save_results, scores_table
+from tvlens.results.decodability import Decodability
+from tvlens.results.geometry import Geometry
 from tvlens.results.history import History
 from tvlens.results.icl_curve import ICLCurve
 from tvlens.results.intervals import (
@@ -9,6 +11,7 @@ from tvlens.results.intervals import (
     adjusted,
     bootstrap_interval,
     interval,
+    jackknife_interval,
     paired_difference,
     resampled_means,
     seed_resampled_means,
@@ -19,6 +22,8 @@ from tvlens.results.task_vectors import TaskVectors
 
 __all__ = [
     "Bootstrap",
+    "Decodability",
+    "Geometry",
     "History",
     "ICLCurve",
     "LocalityMap",
@@ -29,6 +34,7 @@ __all__ = [
     "bootstrap_interval",
     "figure",
     "interval",
+    "jackknife_interval",
     "load_results",
     "paired_difference",
     "resampled_means",

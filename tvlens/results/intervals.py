@@ -105,6 +105,26 @@ def bootstrap_interval(
     return low, high
 
 
+def jackknife_interval(
+    estimate: Float[np.ndarray, "..."],
+    without: Float[np.ndarray, "episode ..."],
+    level: float = LEVEL,
+) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+    """An interval from leaving out one episode, or other unit, at a time.
+
+    For smooth statistics that change when units are drawn twice, such as the number of dimensions
+    that points span, which no bootstrap can be used for.
+
+    Args:
+        estimate: the statistic of all.
+        without: the statistic without each.
+    """
+    count = len(without)
+    variance = (count - 1) / count * ((without - without.mean(0)) ** 2).sum(0)
+    reach = stats.t.ppf((1 + level) / 2, count - 1) * np.sqrt(variance)
+    return estimate - reach, estimate + reach
+
+
 def paired_difference(
     first: xr.DataArray,
     second: xr.DataArray,

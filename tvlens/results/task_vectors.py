@@ -19,7 +19,11 @@ class TaskVectors(Result):
     - `x` (episode, examples, d_x), `y` (episode, examples, d_y): the example that the carrier of
       this context length stands before: after n examples, example n + 1. In a format whose carrier
       has seen its query, `x` is that query.
+    - `targets` (episode, target): what a linear probe looks for, by name.
+    - `best_estimates` (episode, examples, target): how well the context lets one know the targets:
+      the best estimate of them; absent where the task does not tell.
 
+    The coordinate `period` (param) says after how much a param means the same again; nan for never.
     The coordinate `function` (episode) numbers the functions: episodes with equal `params` are
     contexts of one function.
 

@@ -8,17 +8,33 @@ from tvlens.tasks.base import (
     sample_episodes,
 )
 from tvlens.tasks.linear_regression import LinearRegression
+from tvlens.tasks.parameters import (
+    Described,
+    Estimated,
+    Parameter,
+    Probed,
+    best_estimates,
+    describe_parameters,
+    probe_targets,
+)
 from tvlens.tasks.sinusoid import Sinusoid
 from tvlens.tasks.token_offset import OffsetSplit, TokenOffset
 
 __all__ = [
+    "Described",
+    "Estimated",
     "LinearRegression",
     "OffsetSplit",
+    "Parameter",
+    "Probed",
     "Sinusoid",
     "Task",
     "TokenOffset",
+    "best_estimates",
+    "describe_parameters",
     "fresh_queries",
     "oracle_predictions",
+    "probe_targets",
     "sample_contexts",
     "sample_episodes",
 ]

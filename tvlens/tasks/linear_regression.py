@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 
 from tvlens.errors import InputError
 from tvlens.tasks.base import add_gaussian_noise, linear_posterior_mean, squared_error
+from tvlens.tasks.parameters import Parameter
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,16 @@ class LinearRegression:
         query: Float[Tensor, "batch query d"],
     ) -> Float[Tensor, "batch query 1"]:
         """The posterior mean: ridge with penalty noise^2; without noise, least squares."""
-        weights = linear_posterior_mean(
-            x, y, mean=x.new_zeros(self.d), std=x.new_ones(self.d), noise=self.noise
-        )
-        return self.apply(weights, query)
+        return self.apply(self.estimate(x, y), query)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The weights, which are also what a probe looks for."""
+        return tuple(Parameter(f"w{index}") for index in range(1, self.d + 1))
+
+    def estimate(
+        self, x: Float[Tensor, "batch shot d"], y: Float[Tensor, "batch shot 1"]
+    ) -> Float[Tensor, "batch d"]:
+        """The posterior mean of the weights."""
+        mean, std = x.new_zeros(self.d), x.new_ones(self.d)
+        return linear_posterior_mean(x, y, mean=mean, std=std, noise=self.noise)

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from tvlens.errors import InputError
 from tvlens.tasks.base import add_gaussian_noise, linear_posterior_mean, squared_error
+from tvlens.tasks.parameters import Parameter
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,25 @@ class Sinusoid:
         query: Float[Tensor, "batch query 1"],
     ) -> Float[Tensor, "batch query 1"]:
         """Best linear estimate from features sin x and cos x; exact from two clean examples on."""
+        features = torch.cat([query.sin(), query.cos()], dim=-1)
+        return features @ self.estimate(x, y)[:, :, None]
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Amplitude and phase."""
+        return Parameter("amplitude"), Parameter("phase", period=2 * math.pi)
+
+    def targets(self, params: Float[Tensor, "batch 2"]) -> dict[str, Float[Tensor, " batch"]]:
+        """The coefficients of sin x and cos x, in which y is linear."""
+        amplitude, phase = params.unbind(1)
+        return {"A cos phase": amplitude * phase.cos(), "A sin phase": amplitude * phase.sin()}
+
+    def estimate(
+        self, x: Float[Tensor, "batch shot 1"], y: Float[Tensor, "batch shot 1"]
+    ) -> Float[Tensor, "batch 2"]:
+        """The best estimate of the targets that is linear in y."""
         square = self._mean_square_amplitude / 2
         mean = x.new_tensor([0.0, self._mean_amplitude * 2 / math.pi])
         std = (square - mean.square()).sqrt()
         features = torch.cat([x.sin(), x.cos()], dim=-1)
-        coefficients = linear_posterior_mean(features, y, mean=mean, std=std, noise=self.noise)
-        return torch.cat([query.sin(), query.cos()], dim=-1) @ coefficients[:, :, None]
+        return linear_posterior_mean(features, y, mean=mean, std=std, noise=self.noise)

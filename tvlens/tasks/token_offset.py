@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from tvlens.errors import InputError
+from tvlens.tasks.parameters import Parameter
 
 
 class OffsetSplit(enum.StrEnum):
@@ -115,15 +116,47 @@ class TokenOffset:
     ) -> Float[Tensor, "batch query d_y"]:
         """Log-probabilities under the posterior over the split's offsets."""
         offsets = torch.tensor(self.offsets, device=x.device)
+        symbols = self._one_hot((query.argmax(-1)[..., None] + offsets) % self.vocabulary)
+        predictive = torch.einsum("bk,bqkv->bqv", self._posterior(x, y), symbols)
+        return predictive.clamp_min(1e-12).log()
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The offset: k and k + V are the same function."""
+        return (Parameter("offset", period=self.vocabulary),)
+
+    def targets(self, params: Float[Tensor, "batch 1"]) -> dict[str, Float[Tensor, " batch"]]:
+        """Cosine and sine of 2 pi f k / V at every frequency f.
+
+        Everything that depends on k is linear in these. A model picks some frequencies, and which
+        ones cannot be known before (Nanda et al., arXiv 2301.05217).
+        """
+        targets = {}
+        for frequency in range(1, self.vocabulary // 2 + 1):
+            turns = (params[:, 0] * frequency % self.vocabulary) / self.vocabulary
+            targets[f"cos {frequency}"] = torch.cos(2 * math.pi * turns)
+            if 2 * frequency != self.vocabulary:
+                targets[f"sin {frequency}"] = torch.sin(2 * math.pi * turns)
+        return targets
+
+    def estimate(
+        self, x: Float[Tensor, "batch shot d_x"], y: Float[Tensor, "batch shot d_y"]
+    ) -> Float[Tensor, "batch d_target"]:
+        """The posterior mean of the targets."""
+        offsets = torch.tensor(self.offsets, dtype=torch.float32, device=x.device)[:, None]
+        return self._posterior(x, y) @ torch.stack(list(self.targets(offsets).values()), dim=1)
+
+    def _posterior(
+        self, x: Float[Tensor, "batch shot d_x"], y: Float[Tensor, "batch shot d_y"]
+    ) -> Float[Tensor, "batch offset"]:
+        """Probabilities of the split's offsets."""
+        offsets = torch.tensor(self.offsets, device=x.device)
         # A vanishing noise keeps the posterior defined when corrupted labels contradict each other.
         noise = max(self.noise, 1e-6)
         wrong = noise / self.vocabulary
         seen = (y.argmax(-1) - x.argmax(-1)) % self.vocabulary
         agrees = (seen[..., None] == offsets).sum(1)
-        log_posterior = (agrees * math.log((1 - noise + wrong) / wrong)).log_softmax(-1)
-        symbols = self._one_hot((query.argmax(-1)[..., None] + offsets) % self.vocabulary)
-        predictive = torch.einsum("bk,bqkv->bqv", log_posterior.exp().to(symbols), symbols)
-        return predictive.clamp_min(1e-12).log()
+        return (agrees * math.log((1 - noise + wrong) / wrong)).softmax(-1)
 
     def _sample_symbols(self, shape: tuple[int, ...], generator: Generator) -> Int[Tensor, "..."]:
         return torch.randint(self.vocabulary, shape, generator=generator, device=generator.device)

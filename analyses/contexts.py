@@ -1,0 +1,33 @@
+"""What studies of task vectors share: several contexts of each of some functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from study import Study, Subject
+
+import tvlens as tvl
+
+
+@dataclass(frozen=True)
+class ContextStudy(Study):
+    """Which models are asked, on how many contexts of how many functions."""
+
+    functions: int = 20
+    """Functions that vectors are read of. Where a task has few, some are drawn twice and count as
+    one with more contexts."""
+    contexts: int = 50
+    """Contexts of each function."""
+
+
+def read_vectors(subject: Subject) -> tvl.TaskVectors:
+    """A model's vectors, of the same contexts for all models of a task."""
+    config = subject.config
+    assert isinstance(config, ContextStudy)
+    model, task, format = subject.asked
+    generator = torch.Generator(subject.run.model.W_E.device).manual_seed(config.seed)
+    episodes = tvl.sample_contexts(
+        task, config.functions, config.contexts, subject.shots, generator=generator
+    )
+    return tvl.analysis.task_vectors(model, task, format, episodes)

@@ -1,0 +1,114 @@
+"""How well can the task be read off a vector, whether or not the model reads it?"""
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Int
+
+from tvlens.errors import InputError
+from tvlens.probes import mean_predictions, neighbour_votes, ridge_predictions
+from tvlens.progress import progress
+from tvlens.results import Decodability, TaskVectors
+
+LABELS = ["true", "shuffled"]
+
+
+def decodability(
+    vectors: TaskVectors,
+    *,
+    layer: int,
+    generator: np.random.Generator,
+    folds: int = 5,
+    neighbours: int = 10,
+) -> Decodability:
+    """Probes for the task's parameters and for the function, at every layer and context length.
+
+    What the arrays mean is in `Decodability`; all of it is computed with the true functions and, as
+    a control, with shuffled ones.
+
+    Args:
+        vectors: several contexts of each of many functions: a linear probe is tested on functions
+            that it was not fitted on.
+        layer: the one that scores report.
+        generator: shuffles the functions.
+        folds: parts that the functions are divided into.
+        neighbours: how many nearest vectors vote.
+
+    Raises:
+        InputError: there are fewer than 3 folds, fewer functions than folds, a single context of a
+            function, too few vectors for the neighbours, or no such layer.
+    """
+    if folds < 3:
+        raise InputError(f"Expected at least 3 folds, to fit, to choose and to test; got {folds}.")
+    vectors.check_contexts(functions=folds, contexts=2)
+    data = vectors.data
+    if layer not in data.layer.values:
+        raise InputError(f"There is no layer {layer}; the layers are 0 to {data.layer.values[-1]}.")
+    names, function = np.unique(vectors.functions, return_inverse=True)
+    targets = data.targets.transpose("episode", "target").values.astype(float)
+    moved = _targets_of_others(targets, function, generator)
+    both = np.concatenate([targets, moved], axis=1)
+    labels = np.stack([function, generator.permutation(function)])
+    fold = function % folds
+    share = (function == np.arange(len(names))[:, None]) / np.bincount(function)[:, None]
+    errors, votes = [], []
+    cells = data.vectors.transpose("layer", "examples", "episode", "component")
+    for cell in progress(cells.values.reshape(-1, *cells.shape[2:]), "probing"):
+        errors.append(share @ (ridge_predictions(cell, both, fold) - both) ** 2)
+        votes.append(share @ neighbour_votes(cell, labels, neighbours).T)
+    grid = cells.shape[:2]
+    result = xr.Dataset(
+        {
+            "squared_error": (
+                ("layer", "examples", "function", "labels", "target"),
+                np.reshape(errors, (*grid, len(names), 2, -1)),
+            ),
+            "baseline_error": (
+                ("function", "labels", "target"),
+                (share @ (mean_predictions(both, fold) - both) ** 2).reshape(len(names), 2, -1),
+            ),
+            "knn": (
+                ("layer", "examples", "function", "labels"),
+                np.reshape(votes, (*grid, len(names), 2)),
+            ),
+        },
+        coords={
+            "layer": data.layer.values,
+            "examples": data.examples.values,
+            "labels": LABELS,
+            "target": data.target.values,
+            "function": names,
+        },
+        attrs=data.attrs | {"layer": layer, "folds": folds, "neighbours": neighbours},
+    )
+    if "best_estimates" in data:
+        result = result.merge(_estimates(data, targets, function, share, neighbours))
+    return Decodability(result)
+
+
+def _targets_of_others(
+    targets: Float[np.ndarray, "episode target"],
+    function: Int[np.ndarray, " episode"],
+    generator: np.random.Generator,
+) -> Float[np.ndarray, "episode target"]:
+    """To each function the targets of another, the same for all of its contexts."""
+    first = np.unique(function, return_index=True)[1]
+    return targets[first][generator.permutation(len(first))][function]
+
+
+def _estimates(
+    data: xr.Dataset,
+    targets: Float[np.ndarray, "episode target"],
+    function: Int[np.ndarray, " episode"],
+    share: Float[np.ndarray, "function episode"],
+    neighbours: int,
+) -> xr.Dataset:
+    """What the best estimates of the targets are worth, in place of vectors."""
+    estimates = data.best_estimates.transpose("examples", "episode", "target").values.astype(float)
+    errors = np.stack([share @ (each - targets) ** 2 for each in estimates])
+    votes = [share @ neighbour_votes(each, function[None], neighbours)[0] for each in estimates]
+    return xr.Dataset(
+        {
+            "estimate_error": (("examples", "function", "target"), errors),
+            "estimate_knn": (("examples", "function"), np.stack(votes)),
+        }
+    )

@@ -1,0 +1,50 @@
+"""Lines with bands of their 95% intervals."""
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from tvlens.plots.theme import translucent
+
+
+def line_with_band(
+    bounds: xr.Dataset,
+    over: str,
+    *,
+    name: str,
+    colour: str,
+    unit: str,
+    dash: str = "solid",
+    show_legend: bool = True,
+) -> list[go.Scatter]:
+    """The traces of a line.
+
+    Args:
+        bounds: `estimate`, `low`, `high` over one dimension.
+        over: that dimension; it is the horizontal axis.
+        name: in the legend, where lines of one name are one entry.
+        unit: what the numbers are, for the hover text.
+    """
+    x = bounds[over].values
+    low, high = bounds.low.values, bounds.high.values
+    edge = {"x": x, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+    edge |= {"showlegend": False, "legendgroup": name}
+    return [
+        go.Scatter(y=low, **edge),
+        go.Scatter(y=high, fill="tonexty", fillcolor=translucent(colour), **edge),
+        go.Scatter(
+            x=x,
+            y=bounds.estimate.values,
+            name=name,
+            legendgroup=name,
+            showlegend=show_legend,
+            mode="lines+markers",
+            marker={"size": 5},
+            line={"color": colour, "dash": dash},
+            customdata=np.stack([low, high], axis=1),
+            hovertemplate=(
+                f"{name}, %{{x}} {over}<br>{unit} %{{y:.3f}}, 95% interval %{{customdata[0]:.3f}} "
+                "to %{customdata[1]:.3f}<extra></extra>"
+            ).replace("%{x} layer", "layer %{x}"),
+        ),
+    ]
