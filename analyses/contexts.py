@@ -21,13 +21,20 @@ class ContextStudy(Study):
     """Contexts of each function."""
 
 
-def read_vectors(subject: Subject) -> tvl.TaskVectors:
-    """A model's vectors, of the same contexts for all models of a task."""
+def sample_contexts(subject: Subject) -> tvl.Episodes:
+    """The same contexts for all models of a task."""
     config = subject.config
     assert isinstance(config, ContextStudy)
-    model, task, format = subject.asked
     generator = torch.Generator(subject.run.model.W_E.device).manual_seed(config.seed)
-    episodes = tvl.sample_contexts(
-        task, config.functions, config.contexts, subject.shots, generator=generator
+    return tvl.sample_contexts(
+        subject.run.experiment.task,
+        config.functions,
+        config.contexts,
+        subject.shots,
+        generator=generator,
     )
-    return tvl.analysis.task_vectors(model, task, format, episodes)
+
+
+def read_vectors(subject: Subject) -> tvl.TaskVectors:
+    """A model's vectors of these contexts."""
+    return tvl.analysis.task_vectors(*subject.asked, sample_contexts(subject))

@@ -62,6 +62,8 @@ class Subject:
     """A model under study."""
 
     name: str
+    source: str | Path
+    """Its name among the models that ship, or its run folder."""
     run: tvl.Run
     config: Study
 
@@ -135,8 +137,10 @@ def conduct(
         report(name, tvl.results.load_results(kind, config.replot), page, out)
         return
     choose_device(config.device)
-    runs = {n: load_model(m, config.device) for n, m in named_models(config.models).items()}
-    subjects = [Subject(model, run, config) for model, run in runs.items()]
+    subjects = [
+        Subject(model, source, load_model(source, config.device), config)
+        for model, source in named_models(config.models).items()
+    ]
     results = {}
     for subject in tqdm(subjects, desc=name.replace("_", " "), unit="model"):
         results[subject.name] = analyse(subject)
@@ -188,7 +192,10 @@ def report(name: str, results: Mapping[str, Result], page: Page, out: Path) -> N
 def side_by_side(scores: pd.DataFrame) -> pd.DataFrame:
     """A row for each score and a column for each model: estimate and 95% interval."""
     bounds = scores[["estimate", "low", "high"]].to_numpy()
-    cells = [f"{estimate:.3g} ({low:.3g} to {high:.3g})" for estimate, low, high in bounds]
+    cells = [
+        f"{estimate:.3g}" + ("" if low != low else f" ({low:.3g} to {high:.3g})")
+        for estimate, low, high in bounds
+    ]
     wide = scores.assign(cell=cells).pivot(index="score", columns="model", values="cell")
     order = [scores[column].unique() for column in ("score", "model")]
     return wide.loc[order[0], order[1]].fillna("").reset_index().rename_axis(columns=None)

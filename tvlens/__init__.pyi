@@ -35,6 +35,7 @@ from .prompts import Prompt as Prompt
 from .prompts import PromptFormat as PromptFormat
 from .prompts import Role as Role
 from .results import Decodability as Decodability
+from .results import Emergence as Emergence
 from .results import Geometry as Geometry
 from .results import History as History
 from .results import ICLCurve as ICLCurve

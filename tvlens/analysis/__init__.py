@@ -1,9 +1,17 @@
 """One question per file; each answer is a labelled result with its controls."""
 
 from tvlens.analysis.decodability import decodability
+from tvlens.analysis.emergence import emergence
 from tvlens.analysis.geometry import geometry
 from tvlens.analysis.icl_curve import icl_curve
 from tvlens.analysis.locality_map import locality_map
 from tvlens.analysis.task_vectors import task_vectors
 
-__all__ = ["decodability", "geometry", "icl_curve", "locality_map", "task_vectors"]
+__all__ = [
+    "decodability",
+    "emergence",
+    "geometry",
+    "icl_curve",
+    "locality_map",
+    "task_vectors",
+]

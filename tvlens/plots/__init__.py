@@ -5,6 +5,7 @@ from tvlens.plots.decodability import (
     plot_decodability_and_recovery,
     plot_probe_targets,
 )
+from tvlens.plots.emergence import plot_emergence, plot_emergence_animation
 from tvlens.plots.geometry import plot_geometry, plot_geometry_over_layers
 from tvlens.plots.history import plot_history
 from tvlens.plots.icl_curve import plot_icl_curve
@@ -15,6 +16,8 @@ from tvlens.plots.png import write_png
 __all__ = [
     "plot_decodability",
     "plot_decodability_and_recovery",
+    "plot_emergence",
+    "plot_emergence_animation",
     "plot_geometry",
     "plot_geometry_over_layers",
     "plot_history",

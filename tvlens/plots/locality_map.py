@@ -68,7 +68,7 @@ def _heat_map(recovery: xr.Dataset, error: xr.DataArray) -> go.Heatmap:
     examples = int(recovery.examples)
     return go.Heatmap(
         z=grid.estimate.values,
-        x=_role_labels(recovery),
+        x=role_labels(recovery),
         y=[str(layer) for layer in grid.layer.values],
         customdata=details,
         coloraxis="coloraxis",
@@ -82,7 +82,9 @@ def _heat_map(recovery: xr.Dataset, error: xr.DataArray) -> go.Heatmap:
     )
 
 
-def _role_labels(recovery: xr.Dataset) -> list[str]:
+def role_labels(recovery: xr.Dataset) -> list[str]:
+    """What the tokens of a map are called on its axis."""
+
     def label(read: str, written: str) -> str:
         if read == recovery.attrs["carrier"]:
             return f"{read} (carrier)"

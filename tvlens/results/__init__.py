@@ -3,6 +3,7 @@
 from tvlens.results.base import Result, figure
 from tvlens.results.collection import load_results, save_results, scores_table
 from tvlens.results.decodability import Decodability
+from tvlens.results.emergence import Emergence
 from tvlens.results.geometry import Geometry
 from tvlens.results.history import History
 from tvlens.results.icl_curve import ICLCurve
@@ -23,6 +24,7 @@ from tvlens.results.task_vectors import TaskVectors
 __all__ = [
     "Bootstrap",
     "Decodability",
+    "Emergence",
     "Geometry",
     "History",
     "ICLCurve",

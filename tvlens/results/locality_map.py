@@ -6,10 +6,10 @@ import xarray as xr
 from jaxtyping import Float
 
 from tvlens.results.base import Result
+from tvlens.results.bounds import BOUNDS
 from tvlens.results.icl_curve import ICLCurve
 from tvlens.results.intervals import interval, resampled_means
 
-BOUNDS = ("estimate", "low", "high")
 _ERRORS = ("icl", "zero_shot", "oracle", "tvp", "window", "ablated", "ignorant")
 _CONTROLS = ("shuffled", "random", "untrained")
 
