@@ -19,7 +19,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-# Trains the models that ship with the package again, two at a time (about 45 minutes on two cores).
+# Trains models like those that ship, two at a time (about 45 minutes on two cores).
 ZOO = linear-vanilla linear-tvp linear-arrow-vanilla linear-arrow-tvp \
       sinusoid-vanilla sinusoid-tvp offset-vanilla offset-tvp
 zoo: $(VENV)/installed
