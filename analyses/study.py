@@ -120,7 +120,7 @@ def conduct(
     kind: type[AnyResult],
     analyse: Callable[[Subject], AnyResult],
     page: Page,
-) -> None:
+) -> dict[str, AnyResult]:
     """Analyse each model; write page, table and results, print the table, and say what was written.
 
     Args:
@@ -129,11 +129,15 @@ def conduct(
         kind: of the results.
         analyse: the result of one model.
         page: how results are shown.
+
+    Returns:
+        The results by model.
     """
     out = writable_folder(config.out)
     if config.replot is not None:
-        report(name, tvl.results.load_results(kind, config.replot), page, out)
-        return
+        loaded = tvl.results.load_results(kind, config.replot)
+        report(name, loaded, page, out)
+        return loaded
     choose_device(config.device)
     runs = {n: load_model(m, config.device) for n, m in named_models(config.models).items()}
     subjects = [Subject(model, run, config) for model, run in runs.items()]
@@ -143,6 +147,7 @@ def conduct(
     tvl.results.save_results(results, out / f"{name}.nc")
     report(name, results, page, out)
     print(f"wrote {out / name}.nc")
+    return results
 
 
 def named_models(models: Sequence[str]) -> dict[str, str | Path]:

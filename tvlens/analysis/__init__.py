@@ -1,7 +1,9 @@
 """One question per file; each answer is a labelled result with its controls."""
 
+from tvlens.analysis.distribution_shifts import distribution_shifts
 from tvlens.analysis.icl_curve import icl_curve
 from tvlens.analysis.locality_map import locality_map
+from tvlens.analysis.noise import noise
 from tvlens.analysis.task_vectors import task_vectors
 
-__all__ = ["icl_curve", "locality_map", "task_vectors"]
+__all__ = ["distribution_shifts", "icl_curve", "locality_map", "noise", "task_vectors"]

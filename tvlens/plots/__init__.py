@@ -1,9 +1,21 @@
 """Figures: each takes a result and computes nothing but what the result can tell."""
 
+from tvlens.plots.distribution_shifts import plot_distribution_shifts, plot_shift_differences
 from tvlens.plots.history import plot_history
 from tvlens.plots.icl_curve import plot_icl_curve
 from tvlens.plots.locality_map import plot_locality
+from tvlens.plots.noise_curves import plot_noise, plot_noise_differences
 from tvlens.plots.page import write_page
 from tvlens.plots.png import write_png
 
-__all__ = ["plot_history", "plot_icl_curve", "plot_locality", "write_page", "write_png"]
+__all__ = [
+    "plot_distribution_shifts",
+    "plot_history",
+    "plot_icl_curve",
+    "plot_locality",
+    "plot_noise",
+    "plot_noise_differences",
+    "plot_shift_differences",
+    "write_page",
+    "write_png",
+]

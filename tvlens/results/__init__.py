@@ -2,6 +2,7 @@
 
 from tvlens.results.base import Result, figure
 from tvlens.results.collection import load_results, save_results, scores_table
+from tvlens.results.distribution_shifts import DistributionShifts
 from tvlens.results.history import History
 from tvlens.results.icl_curve import ICLCurve
 from tvlens.results.intervals import (
@@ -15,21 +16,35 @@ from tvlens.results.intervals import (
 )
 from tvlens.results.locality_map import LocalityMap
 from tvlens.results.locality_sweep import LocalitySweep
+from tvlens.results.noise_curves import NoiseCurves, noise_table
+from tvlens.results.shifted_errors import (
+    ShiftedErrors,
+    comparable_groups,
+    comparable_pairs,
+    difference_table,
+)
 from tvlens.results.task_vectors import TaskVectors
 
 __all__ = [
     "Bootstrap",
+    "DistributionShifts",
     "History",
     "ICLCurve",
     "LocalityMap",
     "LocalitySweep",
+    "NoiseCurves",
     "Result",
+    "ShiftedErrors",
     "TaskVectors",
     "adjusted",
     "bootstrap_interval",
+    "comparable_groups",
+    "comparable_pairs",
+    "difference_table",
     "figure",
     "interval",
     "load_results",
+    "noise_table",
     "paired_difference",
     "resampled_means",
     "save_results",
