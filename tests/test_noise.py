@@ -13,6 +13,7 @@ from transformer_lens import HookedRootModule
 
 import tvlens as tvl
 from tests.planted import planted_model
+from tests.readme_example import python_blocks
 from tests.test_scripts import Script, script
 from tvlens.baselines import icl_errors, task_vector_errors, zero_shot_errors
 from tvlens.results import noise_table
@@ -283,3 +284,14 @@ def test_the_script_asks_and_compares(script: Script, tmp_path: Path) -> None:
 def test_results_of_no_common_episodes_have_no_table(planted: tvl.NoiseCurves) -> None:
     assert len(noise_table({"a": planted})) == 0
     assert dataclasses.is_dataclass(GRID[0])
+
+
+@pytest.mark.parametrize("page", ["noise", "distribution_shifts"])
+def test_the_code_of_the_pages_runs(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = python_blocks(f"docs/analyses/{page}.md")
+    exec(compile(block.replace("batch=128", "batch=24"), page, "exec"), {"__name__": "page"})
+    assert "plotly" in (tmp_path / f"{page}.html").read_text()
+    assert "linear-vanilla" in capsys.readouterr().out

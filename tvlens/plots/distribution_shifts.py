@@ -38,14 +38,15 @@ def plot_distribution_shifts(
         line = {"color": COLOURS["zero_shot"], "width": 1, "dash": "dot"}
         grid.add_vline(1, line=line, row=1, col=column)  # pyright: ignore[reportArgumentType]
     grid.update_xaxes(title="error / zero-shot error", rangemode="tozero")
-    grid.update_yaxes(categoryorder="array", categoryarray=names[::-1], showgrid=False)
+    grid.update_yaxes(**_categories(names), showgrid=False)
     return grid.update_layout(
         template=TEMPLATE,
         title="What error remains when test data come from elsewhere?",
         barmode="group",
         bargap=0.3,
         height=190 + ROW_HEIGHT * len(names),
-        legend={"y": 1, "yref": "container", "x": 1, "xanchor": "right", "traceorder": "reversed"},
+        legend={"y": -70 / (ROW_HEIGHT * len(names)), "yanchor": "top", "traceorder": "reversed"},
+        margin={"b": 110},
     )
 
 
@@ -81,12 +82,13 @@ def plot_shift_differences(results: Mapping[str, DistributionShifts]) -> go.Figu
             grid.add_trace(dots, row=row, col=column)
             line = {"color": COLOURS["zero_shot"], "width": 1}
             grid.add_vline(0, line=line, row=row, col=column)  # pyright: ignore[reportArgumentType]
-    grid.update_xaxes(title="difference / zero-shot error (below 0: the first model is better)")
-    grid.update_yaxes(categoryorder="array", categoryarray=names[::-1])
+    grid.update_xaxes(title="difference / zero-shot error")
+    grid.update_yaxes(**_categories(names))
     return grid.update_layout(
         template=TEMPLATE,
-        title="Which model bears shifts better?"
-        f"<br><sup>Filled: q < {CHANCE}, adjusted for {cells} differences</sup>",
+        title="Which model bears shifts better?<br><sup>Below 0 the first one; filled: "
+        f"q < {CHANCE}, adjusted for {cells} differences</sup>",
+        margin={"t": 110},
         showlegend=False,
         height=(190 + ROW_HEIGHT * len(names)) * len(pairs),
     )
@@ -105,6 +107,15 @@ def _ordered(results: Mapping[str, DistributionShifts]) -> list[str]:
     for result in results.values():
         names |= dict.fromkeys(result.shifts)
     return list(names)
+
+
+def _categories(names: list[str]) -> dict:
+    """Settings of an axis of names, the first one on top."""
+    return {
+        "categoryorder": "array",
+        "categoryarray": names[::-1],
+        "range": [-0.7, len(names) - 0.3],
+    }
 
 
 def _bars(share: xr.Dataset, errors: xr.DataArray, mode: str, show_legend: bool) -> go.Bar:
