@@ -26,6 +26,9 @@ AnyResult = TypeVar("AnyResult", bound="Result")
 Models = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL ...]")]
 DEVELOPMENT_SEED = 1
 """Added to the seed of the test episodes for those that a layer is chosen on."""
+CONTROL_SEED = 2
+"""Added to it for everything else that is random: with the same seed, a random control would be made
+of the very numbers that the functions are made of."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,9 @@ class Subject:
 
     @functools.cached_property
     def generator(self) -> torch.Generator:
-        """Of everything random in the study of this model; on its device."""
-        return torch.Generator(self.run.model.W_E.device).manual_seed(self.config.seed)
+        """Of everything random in the study of this model but its episodes; on its device."""
+        generator = torch.Generator(self.run.model.W_E.device)
+        return generator.manual_seed(self.config.seed + CONTROL_SEED)
 
     def episodes(self) -> tuple[tvl.Episodes, tvl.Episodes]:
         """The test episodes, and fresh queries of the same functions."""
@@ -122,7 +126,7 @@ def conduct(
     kind: type[AnyResult],
     analyse: Callable[[Subject], AnyResult],
     page: Page,
-) -> None:
+) -> dict[str, AnyResult]:
     """Analyse each model; write page, table and results, print the table, and say what was written.
 
     Args:
@@ -131,11 +135,15 @@ def conduct(
         kind: of the results.
         analyse: the result of one model.
         page: how results are shown.
+
+    Returns:
+        The results by model.
     """
     out = writable_folder(config.out)
     if config.replot is not None:
-        report(name, tvl.results.load_results(kind, config.replot), page, out)
-        return
+        loaded = tvl.results.load_results(kind, config.replot)
+        report(name, loaded, page, out)
+        return loaded
     choose_device(config.device)
     subjects = [
         Subject(model, source, load_model(source, config.device), config)
@@ -147,6 +155,7 @@ def conduct(
     tvl.results.save_results(results, out / f"{name}.nc")
     report(name, results, page, out)
     print(f"wrote {out / name}.nc")
+    return results
 
 
 def named_models(models: Sequence[str]) -> dict[str, str | Path]:

@@ -1,6 +1,7 @@
 from . import analysis as analysis
 from . import plots as plots
 from . import results as results
+from . import shifts as shifts
 from .baselines import best_layer as best_layer
 from .errors import DivergenceError as DivergenceError
 from .errors import InputError as InputError
@@ -35,12 +36,14 @@ from .prompts import Prompt as Prompt
 from .prompts import PromptFormat as PromptFormat
 from .prompts import Role as Role
 from .results import Decodability as Decodability
+from .results import DistributionShifts as DistributionShifts
 from .results import Emergence as Emergence
 from .results import Geometry as Geometry
 from .results import History as History
 from .results import ICLCurve as ICLCurve
 from .results import LocalityMap as LocalityMap
 from .results import LocalitySweep as LocalitySweep
+from .results import NoiseCurves as NoiseCurves
 from .results import TaskVectors as TaskVectors
 from .runs import Run as Run
 from .runs import is_finished as is_finished

@@ -5,17 +5,20 @@ from tvlens.plots.decodability import (
     plot_decodability_and_recovery,
     plot_probe_targets,
 )
+from tvlens.plots.distribution_shifts import plot_distribution_shifts, plot_shift_differences
 from tvlens.plots.emergence import plot_emergence, plot_emergence_animation
 from tvlens.plots.geometry import plot_geometry, plot_geometry_over_layers
 from tvlens.plots.history import plot_history
 from tvlens.plots.icl_curve import plot_icl_curve
 from tvlens.plots.locality_map import plot_locality
+from tvlens.plots.noise_curves import plot_noise, plot_noise_differences
 from tvlens.plots.page import write_page
 from tvlens.plots.png import write_png
 
 __all__ = [
     "plot_decodability",
     "plot_decodability_and_recovery",
+    "plot_distribution_shifts",
     "plot_emergence",
     "plot_emergence_animation",
     "plot_geometry",
@@ -23,7 +26,10 @@ __all__ = [
     "plot_history",
     "plot_icl_curve",
     "plot_locality",
+    "plot_noise",
+    "plot_noise_differences",
     "plot_probe_targets",
+    "plot_shift_differences",
     "write_page",
     "write_png",
 ]

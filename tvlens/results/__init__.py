@@ -3,6 +3,7 @@
 from tvlens.results.base import Result, figure
 from tvlens.results.collection import load_results, save_results, scores_table
 from tvlens.results.decodability import Decodability
+from tvlens.results.distribution_shifts import DistributionShifts
 from tvlens.results.emergence import Emergence
 from tvlens.results.geometry import Geometry
 from tvlens.results.history import History
@@ -19,25 +20,39 @@ from tvlens.results.intervals import (
 )
 from tvlens.results.locality_map import LocalityMap
 from tvlens.results.locality_sweep import LocalitySweep
+from tvlens.results.noise_curves import NoiseCurves, noise_table
+from tvlens.results.shifted_errors import (
+    ShiftedErrors,
+    comparable_groups,
+    comparable_pairs,
+    difference_table,
+)
 from tvlens.results.task_vectors import TaskVectors
 
 __all__ = [
     "Bootstrap",
     "Decodability",
+    "DistributionShifts",
     "Emergence",
     "Geometry",
     "History",
     "ICLCurve",
     "LocalityMap",
     "LocalitySweep",
+    "NoiseCurves",
     "Result",
+    "ShiftedErrors",
     "TaskVectors",
     "adjusted",
     "bootstrap_interval",
+    "comparable_groups",
+    "comparable_pairs",
+    "difference_table",
     "figure",
     "interval",
     "jackknife_interval",
     "load_results",
+    "noise_table",
     "paired_difference",
     "resampled_means",
     "save_results",

@@ -143,10 +143,13 @@ def linear_posterior_mean(
     With prior N(mean, diag(std^2)) it is the posterior mean: ridge regression, and the solution
     nearest to the prior mean when the noise is 0.
     """
+    # Directions in which the features are only rounded are not seen: examples that lie in a
+    # subspace would otherwise say something, at random, about what is outside of it.
+    rounding = max(features.shape[1:]) * torch.finfo(features.dtype).eps
     features, y, mean, std = features.double(), y.double(), mean.double(), std.double()
     residual = y.squeeze(-1) - features @ mean
     u, s, vh = torch.linalg.svd(features * std, full_matrices=False)
-    tolerance = 1e-9 * s.amax(-1, keepdim=True) if s.shape[-1] else 0.0
+    tolerance = rounding * s.amax(-1, keepdim=True) if s.shape[-1] else 0.0
     gain = torch.where(s > tolerance, s / (s.square() + noise**2), 0.0)
     shift = torch.einsum("bsk,bs,bk,bkd->bd", u, residual, gain, vh)
     return (mean + std * shift).float()

@@ -1,0 +1,60 @@
+"""How much noise in the labels of its context does a model bear?"""
+
+from collections.abc import Sequence
+
+from torch import Generator
+from transformer_lens import HookedRootModule
+
+from tvlens.prompts import Episodes, PositionIds, PromptFormat
+from tvlens.results import NoiseCurves
+from tvlens.results.noise_curves import CLEAN, CORRUPTED
+from tvlens.shifted_errors import shifted_errors
+from tvlens.shifts import CorruptedExample, Noise, Standard, Trial, noise_grid
+from tvlens.tasks import Task
+
+
+def noise(
+    model: HookedRootModule,
+    task: Task,
+    format: PromptFormat,
+    episodes: Episodes,
+    queries: Episodes,
+    *,
+    layer: int,
+    generator: Generator,
+    noises: Sequence[Noise] | None = None,
+    position_ids: PositionIds = PositionIds.RESET,
+) -> NoiseCurves:
+    """Errors against the level of noise, and against the position of a single wrong label.
+
+    The last example of each episode is asked after all others; the task vector is read before it
+    and asked the last of `queries`. Targets stay clean.
+
+    Args:
+        queries: other examples of the same functions (`fresh_queries`).
+        layer: where the carrier's vector is read and written.
+        generator: draws the noise; models that are to be compared need one in the same state.
+        noises: kinds and levels; those of `tvlens.shifts.noise_grid` if None.
+        position_ids: those of the zero-shot prompts.
+
+    Raises:
+        InputError: before anything is computed, if the task cannot have such noise.
+    """
+    trial = Trial.of(episodes, queries)
+    grid = noise_grid(task, trial) if noises is None else tuple(noises)
+    corrupted = [CorruptedExample(position) for position in range(1, trial.examples + 1)]
+    errors = shifted_errors(
+        model,
+        task,
+        format,
+        trial,
+        [Standard(), *grid, *corrupted],
+        layer=layer,
+        generator=generator,
+        position_ids=position_ids,
+    )
+    kinds = [CLEAN, *(each.kind for each in grid), *(CORRUPTED for _ in corrupted)]
+    levels = [0.0, *(each.level for each in grid), *(float(each.position) for each in corrupted)]
+    units = ["", *(each.unit for each in grid), *("position" for _ in corrupted)]
+    coords = {"kind": kinds, "level": levels, "unit": units}
+    return NoiseCurves(errors.assign_coords({n: ("shift", v) for n, v in coords.items()}))
