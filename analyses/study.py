@@ -27,7 +27,7 @@ Models = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar=
 DEVELOPMENT_SEED = 1
 """Added to the seed of the test episodes for those that a layer is chosen on."""
 CONTROL_SEED = 2
-"""Added to it for everything else that is random: with the same seed, a random control would be made
+"""Added to it for all else that is random: with the same seed, a random control would be made
 of the very numbers that the functions are made of."""
 
 
