@@ -345,6 +345,14 @@ def test_saved_decodability_is_the_same(planted: tvl.Decodability, tmp_path: Pat
     assert loaded.scores().equals(planted.scores())
 
 
+def test_saved_vectors_are_the_same_and_are_decoded_the_same(tmp_path: Path) -> None:
+    vectors = planted_vectors(6, 4, shots=2)
+    vectors.save(tmp_path / "vectors.nc")
+    loaded = tvl.TaskVectors.load(tmp_path / "vectors.nc")
+    assert loaded.data.identical(vectors.data)
+    assert decode(loaded).data.identical(decode(vectors).data)
+
+
 # Figures and the script
 
 

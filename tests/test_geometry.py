@@ -12,6 +12,7 @@ from scipy import stats
 
 import tvlens as tvl
 from tests.planted import planted_model
+from tests.readme_example import python_blocks
 from tests.test_scripts import Script, script
 from tvlens.results import jackknife_interval
 from tvlens.results.geometry import effective_dimension
@@ -260,7 +261,7 @@ def test_the_figure_shows_the_vectors_of_the_chosen_layer() -> None:
     second = drawn.layout.sliders[0].steps[1]
     assert second.args[0]["visible"] == [False] * 4 + [True] * 4
     share = float(result.eta2().estimate.sel(layer=1, labels="true"))
-    assert f"a, layer 1: {share:.0%}" in second.args[1]["annotations[0].text"]
+    assert f"a, layer 1<br><sup>{share:.0%} of var" in second.args[1]["annotations[0].text"]
 
 
 def test_lines_over_layers_are_the_numbers_of_the_result() -> None:
@@ -326,3 +327,11 @@ def test_the_script_draws_models_of_a_task_together(script: Script, tmp_path: Pa
     assert page.count("Do the vectors of one function lie together?") == 2
     assert page.count("How much do vectors differ between functions") == 1
     assert "phase" in page
+
+
+@pytest.mark.parametrize("page", ["geometry", "decodability"])
+def test_the_code_of_the_pages_runs(page: str) -> None:
+    namespace: dict[str, Any] = {"__name__": "documentation"}
+    for block in python_blocks(f"docs/analyses/{page}.md"):
+        exec(compile(block, page, "exec"), namespace)
+    assert namespace["figure"].data
