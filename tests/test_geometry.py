@@ -325,7 +325,7 @@ def test_the_script_draws_models_of_a_task_together(script: Script, tmp_path: Pa
     assert all(each["function"] == 6 and each["episode"] == 24 for each in sizes.values())
     page = (tmp_path / "geometry.html").read_text()
     assert page.count("Do the vectors of one function lie together?") == 2
-    assert page.count("How much do vectors differ between functions") == 1
+    assert page.count("How much do vectors differ between functions") == 2
     assert "phase" in page
 
 
