@@ -28,13 +28,13 @@ def analyse(subject: Subject) -> tvl.Geometry:
 
 
 def figures(geometries: Mapping[str, tvl.Geometry]) -> list[go.Figure]:
-    """Vectors of models that were shown the same functions side by side; numbers of all models."""
+    """Models that were shown the same functions in the same format, side by side."""
     together: dict[tuple, dict[str, tvl.Geometry]] = {}
     for name, each in geometries.items():
         key = (each.data.attrs["format"], each.data.params.values.tobytes())
         together.setdefault(key, {})[name] = each
-    drawn = [tvl.plots.plot_geometry(some) for some in together.values()]
-    return [*drawn, tvl.plots.plot_geometry_over_layers(geometries)]
+    plots = (tvl.plots.plot_geometry, tvl.plots.plot_geometry_over_layers)
+    return [plot(some) for some in together.values() for plot in plots]
 
 
 PAGE = Page(
@@ -43,7 +43,7 @@ PAGE = Page(
     "its function; principal components are those of the layer. The share of variance between "
     "functions (eta2) is 1 if a vector tells nothing but the function. Silhouettes are 1 for "
     "clusters of points, 0 or less where functions overlap. Dotted: functions shuffled among the "
-    "vectors. Bands are 95% by resampling functions.",
+    "vectors. Bands are 95%, over functions.",
     figures=figures,
 )
 

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
+from tvlens.errors import InputError
 from tvlens.patching import Site, count_layers, task_vector_predictions
 from tvlens.prompts import Episodes, PositionIds, PromptFormat
 from tvlens.tasks import Task, oracle_predictions
@@ -58,16 +59,23 @@ def best_layer(
     queries: Episodes,
     position_ids: PositionIds = PositionIds.RESET,
 ) -> int:
-    """The layer whose task vector serves best at the longest context.
+    """The layer between two blocks whose task vector serves best at the longest context.
 
-    Choose it on other episodes than those that are reported on: the best of several is best partly
-    by chance.
+    The first and the last layer have no part: an embedding knows no context, and what is written
+    after the last block is the answer itself or nothing. Choose on other episodes than those that
+    are reported on: the best of several is best partly by chance.
+
+    Raises:
+        InputError: the model has a single block, and so no layer between two.
     """
+    layers = range(1, count_layers(model))
+    if not layers:
+        raise InputError("A model of one block has no layer between two blocks; name a layer.")
     errors = [
         task_vector_errors(model, task, format, episodes, queries, layer, position_ids)
-        for layer in range(count_layers(model) + 1)
+        for layer in layers
     ]
-    return int(np.argmin([float(each[:, -1].mean()) for each in errors]))
+    return layers[int(np.argmin([float(each[:, -1].mean()) for each in errors]))]
 
 
 def zero_shot_errors(

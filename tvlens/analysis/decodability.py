@@ -31,15 +31,16 @@ def decodability(
         layer: the one that scores report.
         generator: shuffles the functions.
         folds: parts that the functions are divided into.
-        neighbours: how many nearest vectors vote.
+        neighbours: how many nearest vectors vote; each function needs more contexts.
 
     Raises:
-        InputError: there are fewer than 3 folds, fewer functions than folds, a single context of a
-            function, too few vectors for the neighbours, or no such layer.
+        InputError: there are fewer than 3 folds, fewer functions than folds, not more contexts of a
+            function than neighbours, or no such layer.
     """
     if folds < 3:
         raise InputError(f"Expected at least 3 folds, to fit, to choose and to test; got {folds}.")
-    vectors.check_contexts(functions=folds, contexts=2)
+    # With fewer contexts, a function could be outvoted by another that lies elsewhere.
+    vectors.check_contexts(functions=folds, contexts=neighbours + 1)
     data = vectors.data
     if layer not in data.layer.values:
         raise InputError(f"There is no layer {layer}; the layers are 0 to {data.layer.values[-1]}.")

@@ -170,16 +170,21 @@ def _points(
         "mode": "markers",
         "customdata": np.column_stack([data.function.values, data.params.values])[functions],
     }
-    look = {"color": colouring.values[functions], "coloraxis": "coloraxis", "opacity": 0.8}
+    look = {"color": colouring.values[functions], "coloraxis": "coloraxis"}
+    # The light end of the cyclic scale needs an edge on white.
+    edge = {"width": 0.5, "color": "rgba(90,90,90,0.6)"}
     hover = f"function %{{customdata[0]:.0f}}, layer {layer}<br>{params}<br>PC 1 %{{x:.2f}}, PC 2 "
     flat = go.Scatter(
-        x=x, y=y, marker=look | {"size": 5}, hovertemplate=hover + "%{y:.2f}<extra></extra>"
+        x=x,
+        y=y,
+        marker=look | {"size": 5, "line": edge},
+        hovertemplate=hover + "%{y:.2f}<extra></extra>",
     )
     deep = go.Scatter3d(
         x=x,
         y=y,
         z=z,
-        marker=look | {"size": 2.5},
+        marker=look | {"size": 3},
         hovertemplate=hover + "%{y:.2f}, PC 3 %{z:.2f}<extra></extra>",
     )
     return [flat.update(common), deep.update(common)]
@@ -190,11 +195,9 @@ def _title(name: str, geometry: Geometry, layer: int) -> str:
     head = f"{name}, layer {layer}" if name else f"layer {layer}"
     if np.isnan(cell.estimate):
         return f"{head}: all vectors are the same"
-    shares = geometry.data.explained.sel(layer=layer).values[:3]
-    explained = " + ".join(f"{share:.0%}" for share in shares)
-    return (
-        f"{head}: {float(cell.estimate):.0%} between functions<br><sup>PCs hold {explained}</sup>"
-    )
+    explained = " + ".join(f"{each:.0%}" for each in geometry.data.explained.sel(layer=layer)[:3])
+    between = f"{float(cell.estimate):.0%} of variance between functions"
+    return f"{head}<br><sup>{between}; PCs hold {explained}</sup>"
 
 
 def _slider(named: Mapping[str, Geometry], layers: list[int], shown: int) -> dict:
@@ -227,9 +230,9 @@ def _label_axes(result: go.Figure, columns: int) -> None:
         # One unit is equally long along both axes, so that distances are what they look like.
         result.update_yaxes(scaleanchor=f"x{column if column > 1 else ''}", row=1, col=column)
     result.update_scenes(
-        xaxis_title="PC 1",
-        yaxis_title="PC 2",
-        zaxis_title="PC 3",
+        xaxis={"title": "PC 1", "nticks": 5},
+        yaxis={"title": "PC 2", "nticks": 5},
+        zaxis={"title": "PC 3", "nticks": 4},
         aspectmode="data",
-        camera_eye={"x": 1.6, "y": 1.6, "z": 1.2},
+        camera_eye={"x": 1.8, "y": 1.8, "z": 1.3},
     )

@@ -106,14 +106,14 @@ def bootstrap_interval(
 
 
 def jackknife_interval(
-    estimate: Float[np.ndarray, "..."],
+    estimate: Float[np.ndarray, "..."] | float,
     without: Float[np.ndarray, "episode ..."],
     level: float = LEVEL,
-) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+) -> tuple[Float[np.ndarray, "..."] | float, Float[np.ndarray, "..."] | float]:
     """An interval from leaving out one episode, or other unit, at a time.
 
-    For smooth statistics that change when units are drawn twice, such as the number of dimensions
-    that points span, which no bootstrap can be used for.
+    For smooth statistics of the spread of units, such as a variance or the number of dimensions
+    that they span: drawn with replacement, units spread less, so a bootstrap is off.
 
     Args:
         estimate: the statistic of all.

@@ -123,7 +123,7 @@ class TokenOffset:
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """The offset: k and k + V are the same function."""
-        return (Parameter("offset", period=self.vocabulary),)
+        return (Parameter("offset", period=float(self.vocabulary)),)
 
     def targets(self, params: Float[Tensor, "batch 1"]) -> dict[str, Float[Tensor, " batch"]]:
         """Cosine and sine of 2 pi f k / V at every frequency f.
