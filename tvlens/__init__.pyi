@@ -34,11 +34,14 @@ from .prompts import PositionIds as PositionIds
 from .prompts import Prompt as Prompt
 from .prompts import PromptFormat as PromptFormat
 from .prompts import Role as Role
+from .results import Conflict as Conflict
+from .results import Disentanglement as Disentanglement
 from .results import History as History
 from .results import ICLCurve as ICLCurve
 from .results import LocalityMap as LocalityMap
 from .results import LocalitySweep as LocalitySweep
 from .results import TaskVectors as TaskVectors
+from .results import Transfer as Transfer
 from .runs import Run as Run
 from .runs import is_finished as is_finished
 from .runs import list_pretrained as list_pretrained

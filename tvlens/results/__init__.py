@@ -2,6 +2,8 @@
 
 from tvlens.results.base import Result, figure
 from tvlens.results.collection import load_results, save_results, scores_table
+from tvlens.results.conflict import Conflict
+from tvlens.results.disentanglement import Disentanglement
 from tvlens.results.history import History
 from tvlens.results.icl_curve import ICLCurve
 from tvlens.results.intervals import (
@@ -15,22 +17,30 @@ from tvlens.results.intervals import (
 )
 from tvlens.results.locality_map import LocalityMap
 from tvlens.results.locality_sweep import LocalitySweep
+from tvlens.results.ratios import mean_with_interval, ratio_of_means, recovery
 from tvlens.results.task_vectors import TaskVectors
+from tvlens.results.transfer import Transfer
 
 __all__ = [
     "Bootstrap",
+    "Conflict",
+    "Disentanglement",
     "History",
     "ICLCurve",
     "LocalityMap",
     "LocalitySweep",
     "Result",
     "TaskVectors",
+    "Transfer",
     "adjusted",
     "bootstrap_interval",
     "figure",
     "interval",
     "load_results",
+    "mean_with_interval",
     "paired_difference",
+    "ratio_of_means",
+    "recovery",
     "resampled_means",
     "save_results",
     "scores_table",
