@@ -54,7 +54,7 @@ def disentanglement(
             (`fresh_queries`). Each query is asked with the vectors of all contexts of its function.
         vectors: those of the same episodes (`tvlens.analysis.task_vectors`).
         layer: the one that scores report.
-        generator: shuffles nuisances for the control.
+        generator: draws the other function, and shuffles nuisances, for the controls.
         position_ids: those of the zero-shot prompts.
 
     Raises:
@@ -66,7 +66,7 @@ def disentanglement(
     contexts = rows.shape[1]
     averaged = sorted({2**power for power in range(contexts.bit_length())} | {contexts})
     own = torch.from_numpy(vectors.after().values)[torch.from_numpy(rows)]
-    others = own.roll(1, dims=0)
+    others = own[_others(len(own), generator)]
     written = sum(contexts // count for count in averaged) + contexts
     tokens = len(format.query) * contexts * written + format.n_tokens(episodes.shots) * contexts
     parts = []
@@ -126,6 +126,16 @@ def _contexts(functions: Int[np.ndarray, " episode"]) -> Rows:
     rows = [np.flatnonzero(functions == each) for each in np.unique(functions)]
     contexts = min(map(len, rows))
     return np.stack([each[:contexts] for each in rows])
+
+
+def _others(functions: int, generator: Generator) -> Int[Tensor, " function"]:
+    """For each function another one. Functions are numbered by their params, so that the next one
+    would be a similar one.
+    """
+    order = torch.randperm(functions, generator=generator, device=generator.device).cpu()
+    others = torch.empty_like(order)
+    others[order] = order.roll(1)
+    return others
 
 
 def _take(episodes: Episodes, rows: Int[np.ndarray, " some"]) -> Episodes:
