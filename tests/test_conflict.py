@@ -68,9 +68,8 @@ def test_the_answer_follows_the_vector_where_it_is_planted(planted: tvl.Conflict
 def test_errors_say_which_task_was_answered(planted: tvl.Conflict) -> None:
     rival = planted.data.sel(written="rival", layer=HOLDS)
     assert float(rival.to_vector.max()) < 1e-9
-    np.testing.assert_allclose(
-        *xr.broadcast(rival.to_context, planted.data.apart), rtol=1e-4, atol=1e-8
-    )
+    apart = planted.data.apart.broadcast_like(rival.to_context)
+    np.testing.assert_allclose(rival.to_context, apart, rtol=1e-4, atol=1e-8)
 
 
 def test_a_random_vector_of_the_same_norm_is_followed_by_neither(planted: tvl.Conflict) -> None:
@@ -82,7 +81,8 @@ def test_a_blend_of_vectors_acts_as_it_is_mixed(planted: tvl.Conflict) -> None:
     blending = planted.blending()
     for bound in ("estimate", "low", "high"):
         here = blending[bound].sel(layer=HOLDS)
-        np.testing.assert_allclose(*xr.broadcast(here, here.share.astype(float)), atol=1e-6)
+        shares = here.share.astype(float).broadcast_like(here)
+        np.testing.assert_allclose(here, shares.transpose(*here.dims), atol=1e-6)
         elsewhere = blending[bound].drop_sel(layer=HOLDS)
         np.testing.assert_array_equal(*xr.broadcast(elsewhere, elsewhere[0, 0]))
     assert float(planted.data.to_blend.sel(layer=HOLDS).max()) < 1e-9

@@ -116,7 +116,10 @@ def test_elsewhere_errors_are_those_of_vectors_written_by_hand(format: tvl.Promp
     np.testing.assert_allclose(result.layers.sel(read=2, write=1), expected, rtol=1e-5)
     # The vector after 2 examples, asked query 2, at the positions of 4 examples.
     moved = tvl.Episodes(
-        *(each[:, [2] * SHOTS] for each in (queries.x, queries.y, queries.target)), queries.params
+        x=queries.x[:, [2] * SHOTS],
+        y=queries.y[:, [2] * SHOTS],
+        target=queries.target[:, [2] * SHOTS],
+        params=queries.params,
     )
     prompt = format.zero_shot(moved, longest, tvl.PositionIds.KEEP)
     _, first = format.tokens(format.carrier, SHOTS)

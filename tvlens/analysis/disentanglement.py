@@ -26,7 +26,7 @@ LAST = slice(-1, None)
 _DIMENSIONS = {
     "tvp": ("function", "layer", "averaged"),
     **dict.fromkeys(("other", "own", "swapped", "disagreement"), ("function", "layer")),
-    **dict.fromkeys(("icl", "zero_shot", "oracle"), ("function",)),
+    **dict.fromkeys(("icl", "zero_shot", "own_zero_shot", "oracle"), ("function",)),
 }
 
 
@@ -194,7 +194,7 @@ def _swapped(
     """
     if not format.carrier_sees_query:
         missing = single.new_full((len(single), single.shape[2]), torch.nan)
-        return {"own": missing, "swapped": missing}
+        return {"own": missing, "swapped": missing, "own_zero_shot": missing[:, 0]}
     stream = _zero_shot(model, format, episodes, position_ids)
 
     def errors(vectors: Vectors) -> Float[Tensor, "function layer"]:
@@ -202,7 +202,12 @@ def _swapped(
         error = task.error(answers, episodes.target[:, -1, None].expand_as(answers))
         return error.unflatten(0, vectors.shape[:2]).mean(1)
 
-    return {"own": errors(single), "swapped": errors(single.roll(1, dims=1))}
+    untouched = task.error(stream.outputs(LAST)[:, 0], episodes.target[:, -1])
+    return {
+        "own": errors(single),
+        "swapped": errors(single.roll(1, dims=1)),
+        "own_zero_shot": untouched.unflatten(0, single.shape[:2]).mean(1),
+    }
 
 
 def _means(single: Vectors, count: int) -> Float[Tensor, "function group layer d_model"]:

@@ -49,7 +49,7 @@ def plot_conflict(results: Conflict | Mapping[str, Conflict]) -> go.Figure:
     drawn.update_xaxes(title="layer written", row=2)
     drawn.update_xaxes(title="share of the second vector", dtick=0.25, row=3)
     drawn.update_yaxes(range=[-0.15, 1.15], row=1)
-    drawn.update_yaxes(range=[0, 1.15 * max(map(_largest_error, named.values()))], row=2)
+    drawn.update_yaxes(range=[0, 1.05 * max(map(_largest_error, named.values()))], row=2)
     drawn.update_yaxes(range=[-0.15, 1.15], row=3)
     drawn.update_layout(title="Context or vector: which task does the answer follow?")
     return drawn
@@ -73,8 +73,9 @@ def _errors(result: Conflict) -> list[list[go.Scatter]]:
 
 
 def _largest_error(result: Conflict) -> float:
-    means = result.data[["to_context", "to_vector"]].sel(written="rival").mean("pair")
-    return max(float(each.max()) for each in means.values())
+    errors = result.data.sel(written="rival")
+    highs = [mean_with_interval(errors[name], "pair").high for name in ("to_context", "to_vector")]
+    return max(float(high.max()) for high in highs)
 
 
 def _blends(result: Conflict) -> list[list[go.Scatter]]:

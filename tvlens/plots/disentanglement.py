@@ -61,7 +61,7 @@ def _recoveries(result: Disentanglement) -> list[list[go.Scatter]]:
         (recovered.isel(averaged=-1), f"mean of {contexts} contexts", COLOURS["icl"], "solid"),
     ]
     if data.attrs["carrier_sees_query"]:
-        own = recovery(data.own, data.zero_shot, data.icl, "function")
+        own = recovery(data.own, data.own_zero_shot, data.icl, "function")
         lines.append((own, "vector of the same query", COLOURS["oracle"], "dash"))
     other = recovery(data.other, data.zero_shot, data.icl, "function")
     lines.append((other, "another function's", COLOURS["zero_shot"], "dot"))

@@ -64,9 +64,10 @@ def grid_of_panels(models: Sequence[str], quantities: Sequence[str]) -> go.Figur
 def add_lines(figure: go.Figure, row: int, column: int, lines: Sequence[list[go.Scatter]]) -> None:
     """Draw lines into a panel; those of a row have a legend of their own, beside it."""
     legend = "legend" if row == 1 else f"legend{row}"
+    named = {trace.name for trace in figure.select_traces({"legend": legend})}
     for trace in (trace for line in lines for trace in line):
         if trace.showlegend is None:
-            trace.update(legend=legend, showlegend=column == 1)
+            trace.update(legend=legend, showlegend=trace.name not in named)
         figure.add_trace(trace, row=row, col=column)
     top = next(figure.select_yaxes(row=row, col=1)).domain[1]
     place = {"orientation": "v", "x": 1.02, "y": top, "xanchor": "left", "yanchor": "top"}

@@ -28,7 +28,8 @@ class Disentanglement(Result):
     - `other` (function, layer): the same with the vector of a context of another function.
     - `own`, `swapped` (function, layer): task-vector prompting with the query that the context
       ended with, by the vector of that context and by the vector of another context of the same
-      function. nan where the carrier has not seen its query.
+      function. `own_zero_shot` (function): that query without a vector. nan where the carrier has
+      not seen its query.
     - `icl`, `zero_shot`, `oracle` (function): full context, no context, best predictor.
     - `disagreement` (function, layer): the error of the answer that one context's vector gives,
       scored against the answer of another context of the same function. For a squared error this
@@ -55,7 +56,8 @@ class Disentanglement(Result):
         """
         data = self.data
         saved = data.tvp.isel(averaged=0, drop=True) - data.tvp.isel(averaged=-1, drop=True)
-        return ratio_of_means(saved, self._gain, "function")
+        gain = defined_gain(data.zero_shot, data.icl, "function")
+        return ratio_of_means(saved, gain, "function")
 
     def query_swap(self) -> xr.Dataset:
         """Recovery with the vector's own query minus recovery with another, over layer.
@@ -67,7 +69,8 @@ class Disentanglement(Result):
         if not data.attrs["carrier_sees_query"]:
             zero = xr.zeros_like(data.own.isel(function=0, drop=True))
             return xr.Dataset({"estimate": zero, "low": zero * np.nan, "high": zero * np.nan})
-        return ratio_of_means(data.swapped - data.own, self._gain, "function")
+        gain = defined_gain(data.own_zero_shot, data.icl, "function")
+        return ratio_of_means(data.swapped - data.own, gain, "function")
 
     def leakage(self, shuffled: bool = False) -> xr.Dataset:
         """Held-out R^2 from the vector to each nuisance, over (layer, nuisance).
@@ -133,7 +136,3 @@ class Disentanglement(Result):
                 name = f"leakage_of_{nuisance}{ending}".replace(" ", "_")
                 rows[name] = leakage.sel(nuisance=nuisance)
         return score_table(rows)
-
-    @property
-    def _gain(self) -> xr.DataArray:
-        return defined_gain(self.data.zero_shot, self.data.icl, "function")
