@@ -12,6 +12,7 @@ from transformer_lens import HookedRootModule
 
 import tvlens as tvl
 from tests.planted import PlantedBlock, planted_model
+from tests.readme_example import python_blocks
 from tests.test_scripts import Script, script
 
 __all__ = ["script"]
@@ -225,3 +226,8 @@ def test_the_script_runs_on_a_shipped_model(script: Script, tmp_path: Path) -> N
     ended = script("conflict.py", "offset-tvp", *options)
     assert ended.code == 0 and "alpha_rival_everywhere" in ended.out
     assert {each.suffix for each in tmp_path.iterdir()} == {".html", ".csv", ".nc"}
+
+
+def test_the_code_of_the_page_runs() -> None:
+    (block,) = python_blocks("docs/analyses/conflict.md")
+    exec(compile(block, "conflict.md", "exec"), {"__name__": "documentation"})

@@ -14,6 +14,7 @@ import tvlens as tvl
 from tests.planted import planted_model
 from tests.planted_arrow import PlantedArrowModel
 from tests.planted_entangled import entangled_model
+from tests.readme_example import python_blocks
 from tests.test_scripts import Script, script
 from tvlens.leakage import leakage
 
@@ -371,3 +372,8 @@ def test_the_script_runs_on_a_shipped_model(script: Script, tmp_path: Path) -> N
     assert {each.suffix for each in tmp_path.iterdir()} == {".html", ".csv", ".nc"}
     ended = script("disentanglement.py", "--contexts", "1", "--out", tmp_path)
     assert ended.code == 2 and "at least 2 contexts" in ended.error
+
+
+def test_the_code_of_the_page_runs() -> None:
+    (block,) = python_blocks("docs/analyses/disentanglement.md")
+    exec(compile(block, "disentanglement.md", "exec"), {"__name__": "documentation"})

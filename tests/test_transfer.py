@@ -10,6 +10,7 @@ import xarray as xr
 
 import tvlens as tvl
 from tests.planted import planted_model
+from tests.readme_example import python_blocks
 from tests.test_scripts import Script, script
 
 __all__ = ["script"]
@@ -181,3 +182,8 @@ def test_the_script_runs_on_a_shipped_model(script: Script, tmp_path: Path) -> N
     ended = script("transfer.py", "sinusoid-tvp", *options)
     assert ended.code == 0 and "written_below" in ended.out
     assert {each.suffix for each in tmp_path.iterdir()} == {".html", ".csv", ".nc"}
+
+
+def test_the_code_of_the_page_runs() -> None:
+    (block,) = python_blocks("docs/analyses/transfer.md")
+    exec(compile(block, "transfer.md", "exec"), {"__name__": "documentation"})

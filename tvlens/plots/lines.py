@@ -1,6 +1,7 @@
 """Lines with 95% bands, in panels of a grid: a row for each quantity, a column for each model."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -64,7 +65,8 @@ def grid_of_panels(models: Sequence[str], quantities: Sequence[str]) -> go.Figur
 def add_lines(figure: go.Figure, row: int, column: int, lines: Sequence[list[go.Scatter]]) -> None:
     """Draw lines into a panel; those of a row have a legend of their own, beside it."""
     legend = "legend" if row == 1 else f"legend{row}"
-    named = {trace.name for trace in figure.select_traces({"legend": legend})}
+    drawn: Any = figure.data
+    named = {trace.name for trace in drawn if trace.legend == legend}
     for trace in (trace for line in lines for trace in line):
         if trace.showlegend is None:
             trace.update(legend=legend, showlegend=trace.name not in named)
