@@ -35,7 +35,9 @@ from .prompts import PositionIds as PositionIds
 from .prompts import Prompt as Prompt
 from .prompts import PromptFormat as PromptFormat
 from .prompts import Role as Role
+from .results import Conflict as Conflict
 from .results import Decodability as Decodability
+from .results import Disentanglement as Disentanglement
 from .results import DistributionShifts as DistributionShifts
 from .results import Emergence as Emergence
 from .results import Geometry as Geometry
@@ -45,6 +47,7 @@ from .results import LocalityMap as LocalityMap
 from .results import LocalitySweep as LocalitySweep
 from .results import NoiseCurves as NoiseCurves
 from .results import TaskVectors as TaskVectors
+from .results import Transfer as Transfer
 from .runs import Run as Run
 from .runs import is_finished as is_finished
 from .runs import list_pretrained as list_pretrained

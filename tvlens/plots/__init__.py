@@ -1,10 +1,12 @@
 """Figures: each takes a result and computes nothing but what the result can tell."""
 
+from tvlens.plots.conflict import plot_conflict
 from tvlens.plots.decodability import (
     plot_decodability,
     plot_decodability_and_recovery,
     plot_probe_targets,
 )
+from tvlens.plots.disentanglement import plot_disentanglement
 from tvlens.plots.distribution_shifts import plot_distribution_shifts, plot_shift_differences
 from tvlens.plots.emergence import plot_emergence, plot_emergence_animation
 from tvlens.plots.geometry import plot_geometry, plot_geometry_over_layers
@@ -14,10 +16,13 @@ from tvlens.plots.locality_map import plot_locality
 from tvlens.plots.noise_curves import plot_noise, plot_noise_differences
 from tvlens.plots.page import write_page
 from tvlens.plots.png import write_png
+from tvlens.plots.transfer import plot_transfer
 
 __all__ = [
+    "plot_conflict",
     "plot_decodability",
     "plot_decodability_and_recovery",
+    "plot_disentanglement",
     "plot_distribution_shifts",
     "plot_emergence",
     "plot_emergence_animation",
@@ -30,6 +35,7 @@ __all__ = [
     "plot_noise_differences",
     "plot_probe_targets",
     "plot_shift_differences",
+    "plot_transfer",
     "write_page",
     "write_png",
 ]

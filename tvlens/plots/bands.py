@@ -10,12 +10,12 @@ from tvlens.plots.theme import translucent
 def line_with_band(
     bounds: xr.Dataset,
     over: str,
-    *,
     name: str,
     colour: str,
-    unit: str,
     dash: str = "solid",
-    show_legend: bool = True,
+    *,
+    unit: str = "",
+    show_legend: bool | None = None,
 ) -> list[go.Scatter]:
     """The traces of a line.
 
@@ -23,7 +23,8 @@ def line_with_band(
         bounds: `estimate`, `low`, `high` over one dimension.
         over: that dimension; it is the horizontal axis.
         name: in the legend, where lines of one name are one entry.
-        unit: what the numbers are, for the hover text.
+        unit: what the numbers are, for the hover text; the name if not given.
+        show_legend: whether the line has an entry; None leaves it to the figure.
     """
     x = bounds[over].values
     low, high = bounds.low.values, bounds.high.values
@@ -43,8 +44,8 @@ def line_with_band(
             line={"color": colour, "dash": dash},
             customdata=np.stack([low, high], axis=1),
             hovertemplate=(
-                f"{name}, %{{x}} {over}<br>{unit} %{{y:.3f}}, 95% interval %{{customdata[0]:.3f}} "
-                "to %{customdata[1]:.3f}<extra></extra>"
+                f"{name}, %{{x}} {over}<br>{unit or name} %{{y:.3f}}, "
+                "95% interval %{customdata[0]:.3f} to %{customdata[1]:.3f}<extra></extra>"
             ).replace("%{x} layer", "layer %{x}"),
         ),
     ]

@@ -2,7 +2,9 @@
 
 from tvlens.results.base import Result, figure
 from tvlens.results.collection import load_results, save_results, scores_table
+from tvlens.results.conflict import Conflict
 from tvlens.results.decodability import Decodability
+from tvlens.results.disentanglement import Disentanglement
 from tvlens.results.distribution_shifts import DistributionShifts
 from tvlens.results.emergence import Emergence
 from tvlens.results.geometry import Geometry
@@ -21,6 +23,7 @@ from tvlens.results.intervals import (
 from tvlens.results.locality_map import LocalityMap
 from tvlens.results.locality_sweep import LocalitySweep
 from tvlens.results.noise_curves import NoiseCurves, noise_table
+from tvlens.results.ratios import mean_with_interval, ratio_of_means, recovery
 from tvlens.results.shifted_errors import (
     ShiftedErrors,
     comparable_groups,
@@ -28,10 +31,13 @@ from tvlens.results.shifted_errors import (
     difference_table,
 )
 from tvlens.results.task_vectors import TaskVectors
+from tvlens.results.transfer import Transfer
 
 __all__ = [
     "Bootstrap",
+    "Conflict",
     "Decodability",
+    "Disentanglement",
     "DistributionShifts",
     "Emergence",
     "Geometry",
@@ -43,6 +49,7 @@ __all__ = [
     "Result",
     "ShiftedErrors",
     "TaskVectors",
+    "Transfer",
     "adjusted",
     "bootstrap_interval",
     "comparable_groups",
@@ -52,8 +59,11 @@ __all__ = [
     "interval",
     "jackknife_interval",
     "load_results",
+    "mean_with_interval",
     "noise_table",
     "paired_difference",
+    "ratio_of_means",
+    "recovery",
     "resampled_means",
     "save_results",
     "scores_table",

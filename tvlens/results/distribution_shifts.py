@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import interval, resampled_means
-from tvlens.results.shifted_errors import BOUNDS, MODEL_MODES, MODES, ShiftedErrors
+from tvlens.results.shifted_errors import MODEL_MODES, MODES, ShiftedErrors
 
 
 class DistributionShifts(ShiftedErrors):

@@ -10,10 +10,10 @@ from jaxtyping import Float
 
 from tvlens.errors import InputError
 from tvlens.results.base import Result
+from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import interval, paired_difference, resampled_means
 
 AnyErrors = TypeVar("AnyErrors", bound="ShiftedErrors")
-BOUNDS = ("estimate", "low", "high")
 MODEL_MODES = ("icl", "tvp")
 MODES = (*MODEL_MODES, "zero_shot", "oracle")
 

@@ -1,0 +1,156 @@
+"""Does a task vector serve elsewhere than where it was read?"""
+
+from dataclasses import replace
+
+import torch
+import xarray as xr
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+from transformer_lens import HookedRootModule
+
+from tvlens.baselines import oracle_errors
+from tvlens.chunks import chunks
+from tvlens.errors import InputError
+from tvlens.patching import Site, count_layers
+from tvlens.progress import progress
+from tvlens.prompts import Episodes, PositionIds, PromptFormat
+from tvlens.residual_stream import ResidualStream, residual_stream
+from tvlens.results import Transfer
+from tvlens.tasks import Task
+
+LAST = slice(-1, None)
+Vectors = Float[Tensor, "episode layer d_model"]
+
+_DIMENSIONS = {
+    "layers": ("episode", "read", "write"),
+    "shuffled": ("episode", "read", "write"),
+    "zero_shot": ("episode",),
+    "lengths": ("episode", "examples", "position"),
+    "lengths_zero_shot": ("episode", "examples", "position"),
+    "icl": ("episode", "examples"),
+}
+
+
+@torch.inference_mode()
+def transfer(
+    model: HookedRootModule,
+    task: Task,
+    format: PromptFormat,
+    episodes: Episodes,
+    queries: Episodes,
+    *,
+    layer: int,
+    position_ids: PositionIds = PositionIds.RESET,
+) -> Transfer:
+    """Task-vector prompting with a vector of another layer, and at the positions of another length.
+
+    Args:
+        episodes: the contexts.
+        queries: what the zero-shot prompts ask: other examples of the same functions
+            (`fresh_queries`). Example n is asked with the vector of n examples, at all positions.
+        layer: where vectors are read and written that go to other positions; the one that scores
+            report.
+        position_ids: those of the zero-shot prompts that vectors of other layers are written into.
+
+    Raises:
+        InputError: the model has no such layer, or there are no examples.
+    """
+    if not 0 <= layer <= count_layers(model):
+        raise InputError(f"Layer {layer} is out of range 0..{count_layers(model)} of this model.")
+    if episodes.shots < 2:
+        raise InputError(f"Expected episodes of at least 2 shots, got {episodes.shots}.")
+    first = format.first_length
+    parts = []
+    neighbour = _longest(residual_stream(model, format.context(episodes[LAST])), format)
+    tokens = format.n_tokens(episodes.shots) + episodes.shots * len(format.query)
+    for rows in progress(list(chunks(episodes, tokens)), "moving vectors"):
+        some, asked = episodes[rows], queries[rows]
+        context = residual_stream(model, format.context(some))
+        own = _longest(context, format)
+        outputs = context.outputs(format.answers(some.shots))
+        parts.append(
+            _layer_errors(model, task, format, asked, own, neighbour, position_ids)
+            | _length_errors(model, task, format, asked, context, layer)
+            | {"icl": task.error(outputs, some.target)[:, first:]}
+        )
+        neighbour = own[LAST]
+    lengths, layers = range(first, episodes.shots), range(count_layers(model) + 1)
+    data = xr.Dataset(
+        {
+            name: (dims, torch.cat([part[name] for part in parts]).float().cpu().numpy())
+            for name, dims in _DIMENSIONS.items()
+        },
+        coords={"read": layers, "write": layers, "examples": lengths, "position": lengths},
+        attrs={
+            "layer": layer,
+            "carrier": format.carrier.value,
+            "format": format.name,
+            "task": type(task).__name__,
+            "position_ids": position_ids.value,
+        },
+    )
+    return Transfer(data.assign(oracle=oracle_errors(task, episodes).sel(examples=lengths)))
+
+
+def _layer_errors(
+    model: HookedRootModule,
+    task: Task,
+    format: PromptFormat,
+    queries: Episodes,
+    own: Vectors,
+    neighbour: Float[Tensor, "1 layer d_model"],
+    position_ids: PositionIds,
+) -> dict[str, Tensor]:
+    """Errors with the vectors of every layer, own and another episode's, at every layer."""
+    longest = torch.tensor([[queries.shots - 1]], device=queries.x.device)
+    stream = residual_stream(model, format.zero_shot(queries, longest, position_ids))
+    layers = range(own.shape[1])
+
+    def errors(vectors: Vectors) -> Float[Tensor, "episode read write"]:
+        def written(read: int, write: int) -> Float[Tensor, " episode"]:
+            answer = stream.answer({Site(write, format.carrier): vectors[:, read, None]})
+            return task.error(answer, queries.target[:, -1])
+
+        rows = [torch.stack([written(read, write) for write in layers], -1) for read in layers]
+        return torch.stack(rows, dim=1)
+
+    return {
+        "layers": errors(own),
+        "shuffled": errors(torch.cat([neighbour, own[:-1]])),
+        "zero_shot": task.error(stream.outputs(LAST)[:, 0], queries.target[:, -1]),
+    }
+
+
+def _length_errors(
+    model: HookedRootModule,
+    task: Task,
+    format: PromptFormat,
+    queries: Episodes,
+    context: ResidualStream,
+    layer: int,
+) -> dict[str, Float[Tensor, "episode examples position"]]:
+    """Errors with the vectors of every length, at the positions of every length."""
+    lengths = torch.arange(format.first_length, queries.shots, device=queries.x.device)[None]
+    prompt = format.zero_shot(queries, lengths)
+    site = Site(layer, format.carrier)
+    vectors = rearrange(context.read(site), "episode length d -> (episode length) 1 d")
+
+    def errors(answers: Float[Tensor, "row d_y"]) -> Float[Tensor, "episode examples"]:
+        answers = rearrange(answers, "(episode n) d -> episode n d", episode=queries.batch)
+        return task.error(answers, queries.target[:, format.first_length :])
+
+    written, untouched = [], []
+    for position in lengths[0]:
+        there = format.zero_shot(queries[:1], position[None, None], PositionIds.KEEP)
+        stream = residual_stream(model, replace(prompt, position_ids=there.position_ids))
+        written.append(errors(stream.answer({site: vectors})))
+        untouched.append(errors(stream.outputs(LAST)[:, 0]))
+    both = {"lengths": written, "lengths_zero_shot": untouched}
+    return {name: torch.stack(each, dim=-1) for name, each in both.items()}
+
+
+def _longest(stream: ResidualStream, format: PromptFormat) -> Vectors:
+    """The carrier's vectors of the longest context."""
+    sites = [Site(layer, format.carrier, -1) for layer in range(stream.n_layers + 1)]
+    return torch.cat([stream.read(site) for site in sites], dim=1)
