@@ -34,10 +34,12 @@ from .prompts import PositionIds as PositionIds
 from .prompts import Prompt as Prompt
 from .prompts import PromptFormat as PromptFormat
 from .prompts import Role as Role
+from .results import Contributions as Contributions
 from .results import History as History
 from .results import ICLCurve as ICLCurve
 from .results import LocalityMap as LocalityMap
 from .results import LocalitySweep as LocalitySweep
+from .results import PartEffects as PartEffects
 from .results import TaskVectors as TaskVectors
 from .runs import Run as Run
 from .runs import is_finished as is_finished
@@ -52,6 +54,7 @@ from .tasks import Sinusoid as Sinusoid
 from .tasks import Task as Task
 from .tasks import TokenOffset as TokenOffset
 from .tasks import fresh_queries as fresh_queries
+from .tasks import relabelled as relabelled
 from .tasks import sample_contexts as sample_contexts
 from .tasks import sample_episodes as sample_episodes
 from .training import TrainState as TrainState

@@ -2,6 +2,7 @@
 
 from tvlens.results.base import Result, figure
 from tvlens.results.collection import load_results, save_results, scores_table
+from tvlens.results.contributions import Contributions
 from tvlens.results.history import History
 from tvlens.results.icl_curve import ICLCurve
 from tvlens.results.intervals import (
@@ -15,14 +16,17 @@ from tvlens.results.intervals import (
 )
 from tvlens.results.locality_map import LocalityMap
 from tvlens.results.locality_sweep import LocalitySweep
+from tvlens.results.part_effects import PartEffects
 from tvlens.results.task_vectors import TaskVectors
 
 __all__ = [
     "Bootstrap",
+    "Contributions",
     "History",
     "ICLCurve",
     "LocalityMap",
     "LocalitySweep",
+    "PartEffects",
     "Result",
     "TaskVectors",
     "adjusted",

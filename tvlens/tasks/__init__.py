@@ -4,6 +4,7 @@ from tvlens.tasks.base import (
     Task,
     fresh_queries,
     oracle_predictions,
+    relabelled,
     sample_contexts,
     sample_episodes,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "TokenOffset",
     "fresh_queries",
     "oracle_predictions",
+    "relabelled",
     "sample_contexts",
     "sample_episodes",
 ]

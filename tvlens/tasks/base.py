@@ -117,6 +117,13 @@ def fresh_queries(task: Task, episodes: Episodes, *, generator: Generator) -> Ep
     return Episodes(x, task.corrupt(target, generator=generator), target, episodes.params)
 
 
+def relabelled(task: Task, episodes: Episodes, *, generator: Generator) -> Episodes:
+    """The same inputs under other functions, one drawn for each episode."""
+    params = task.sample_params(episodes.batch, generator=generator)
+    target = task.apply(params, episodes.x)
+    return Episodes(episodes.x, task.corrupt(target, generator=generator), target, params)
+
+
 def oracle_predictions(
     task: Task, episodes: Episodes, queries: Episodes
 ) -> Float[Tensor, "batch shot d_y"]:
