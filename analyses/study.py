@@ -26,6 +26,8 @@ AnyResult = TypeVar("AnyResult", bound="Result")
 Models = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL ...]")]
 DEVELOPMENT_SEED = 1
 """Added to the seed of the test episodes for those that a layer is chosen on."""
+OTHER_SEED = 2
+"""Added to it for all else that is random: the same seed would draw the same functions again."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class Subject:
     @functools.cached_property
     def generator(self) -> torch.Generator:
         """Of everything random in the study of this model; on its device."""
-        return torch.Generator(self.run.model.W_E.device).manual_seed(self.config.seed)
+        seed = self.config.seed + OTHER_SEED
+        return torch.Generator(self.run.model.W_E.device).manual_seed(seed)
 
     def episodes(self) -> tuple[tvl.Episodes, tvl.Episodes]:
         """The test episodes, and fresh queries of the same functions."""

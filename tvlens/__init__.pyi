@@ -34,12 +34,15 @@ from .prompts import PositionIds as PositionIds
 from .prompts import Prompt as Prompt
 from .prompts import PromptFormat as PromptFormat
 from .prompts import Role as Role
+from .results import AttentionMap as AttentionMap
 from .results import Contributions as Contributions
 from .results import History as History
 from .results import ICLCurve as ICLCurve
 from .results import LocalityMap as LocalityMap
 from .results import LocalitySweep as LocalitySweep
 from .results import PartEffects as PartEffects
+from .results import PatchMap as PatchMap
+from .results import SaliencyMap as SaliencyMap
 from .results import TaskVectors as TaskVectors
 from .runs import Run as Run
 from .runs import is_finished as is_finished

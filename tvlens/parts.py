@@ -47,12 +47,12 @@ class HeadWeights(Protocol):
 
     @property
     def W_O(self) -> Tensor:
-        """"head d_head d_model"."""
+        """Output weights of each head, "head d_head d_model"."""
         ...
 
     @property
     def b_O(self) -> Tensor:
-        """"d_model"."""
+        """What is added whatever the heads see, "d_model"."""
         ...
 
 

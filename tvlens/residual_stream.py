@@ -97,10 +97,11 @@ class _HookedStream:
     def rerun(
         self, edits: Mapping[str, Edit], *, layer: int, tokens: int, copies: int = 1
     ) -> Rerun:
-        names = {l: residual_name(self.model, l) for l in range(layer, self.n_layers + 1)}
+        above = range(layer, self.n_layers + 1)
+        names = {each: residual_name(self.model, each) for each in above}
         prompt = self.prompt.repeated(copies)
         ran = hooked_pass(self.model, prompt, read=names.values(), edits=edits)
-        layers = {l: ran.activations[name][:, -tokens:] for l, name in names.items()}
+        layers = {each: ran.activations[name][:, -tokens:] for each, name in names.items()}
         return Rerun(layers, ran.outputs[:, -tokens:])
 
 

@@ -26,8 +26,8 @@ def contributions(
     *,
     layer: int,
 ) -> Contributions:
-    """The terms whose sum is the vector at the last carrier: the embedding, and what each head, each
-    MLP and the biases of attention write there.
+    """The terms whose sum is the vector at the last carrier: the embedding, and what each head,
+    each MLP and the biases of attention write there.
 
     Args:
         task: names the result.

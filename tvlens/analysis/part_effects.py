@@ -17,7 +17,7 @@ from tvlens.progress import progress
 from tvlens.prompts import Episodes, PositionIds, PromptFormat
 from tvlens.residual_stream import Rerun, ResidualStream, residual_stream
 from tvlens.results import PartEffects
-from tvlens.tasks import Task
+from tvlens.tasks import Task, check_relabelled
 
 Activations = dict[str, Tensor]
 """What parts put out, by hook name; "episode position .."."""
@@ -52,8 +52,10 @@ def part_effects(
         position_ids: those of the zero-shot prompts.
 
     Raises:
-        InputError: the model has no hook points of its heads, or no such layer.
+        InputError: the model has no hook points of its heads, or no such layer; or `corrupted` is
+            not as described.
     """
+    check_relabelled(episodes, corrupted)
 
     def trials(copies: int, what: str) -> Iterator[_Trial]:
         tokens = copies * (format.n_tokens(episodes.shots) + len(format.query))
@@ -194,9 +196,12 @@ class _Trial:
         """Errors of answers to the zero-shot prompts with vectors, "(copy episode)"."""
         prompt = self.zero_shot.repeated(copies)
         edits = {**written(self.model, prompt, {self.place: vectors}), **(edits or {})}
-        return self._errors(hooked_pass(self.model, prompt, edits=edits).outputs[:, -1], self.asked)
+        answers = hooked_pass(self.model, prompt, edits=edits).outputs[:, -1]
+        return self._errors(answers, self.asked)
 
-    def _errors(self, answers: Float[Tensor, "row d"], target: Float[Tensor, "episode d"]) -> Errors:
+    def _errors(
+        self, answers: Float[Tensor, "row d"], target: Float[Tensor, "episode d"]
+    ) -> Errors:
         """Errors of answers, "(part episode)"."""
         answers = rearrange(answers, "(part episode) d -> episode part d", episode=len(target))
         return self.task.error(answers, target[:, None].expand_as(answers))

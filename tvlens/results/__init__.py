@@ -1,5 +1,6 @@
 """Labelled results; no torch."""
 
+from tvlens.results.attention_map import AttentionMap
 from tvlens.results.base import Result, figure
 from tvlens.results.collection import load_results, save_results, scores_table
 from tvlens.results.contributions import Contributions
@@ -17,9 +18,12 @@ from tvlens.results.intervals import (
 from tvlens.results.locality_map import LocalityMap
 from tvlens.results.locality_sweep import LocalitySweep
 from tvlens.results.part_effects import PartEffects
+from tvlens.results.patch_map import PatchMap
+from tvlens.results.saliency_map import SaliencyMap
 from tvlens.results.task_vectors import TaskVectors
 
 __all__ = [
+    "AttentionMap",
     "Bootstrap",
     "Contributions",
     "History",
@@ -27,7 +31,9 @@ __all__ = [
     "LocalityMap",
     "LocalitySweep",
     "PartEffects",
+    "PatchMap",
     "Result",
+    "SaliencyMap",
     "TaskVectors",
     "adjusted",
     "bootstrap_interval",

@@ -60,7 +60,7 @@ class PartEffects(Result):
         return result.assign_attrs(data.attrs)
 
     def scores(self) -> pd.DataFrame:
-        """For each effect, over single heads and MLPs:
+        """Two numbers for each effect, over single heads and MLPs.
 
         - `.._largest`: that of the part with the largest (`effects` tells which).
         - `.._parts`: how many parts share it evenly: exp(entropy) of positive effects; nan where

@@ -2,6 +2,7 @@
 
 from tvlens.tasks.base import (
     Task,
+    check_relabelled,
     fresh_queries,
     oracle_predictions,
     relabelled,
@@ -18,6 +19,7 @@ __all__ = [
     "Sinusoid",
     "Task",
     "TokenOffset",
+    "check_relabelled",
     "fresh_queries",
     "oracle_predictions",
     "relabelled",

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from tvlens.errors import InputError
 from tvlens.prompts import Episodes
 
 
@@ -122,6 +123,17 @@ def relabelled(task: Task, episodes: Episodes, *, generator: Generator) -> Episo
     params = task.sample_params(episodes.batch, generator=generator)
     target = task.apply(params, episodes.x)
     return Episodes(episodes.x, task.corrupt(target, generator=generator), target, params)
+
+
+def check_relabelled(episodes: Episodes, corrupted: Episodes) -> None:
+    """Raise InputError unless `corrupted` has the episodes' inputs and mostly other functions."""
+    if not torch.equal(episodes.x, corrupted.x):
+        raise InputError("The corrupted episodes have other inputs; make them with `relabelled`.")
+    if (episodes.params == corrupted.params).all(-1).float().mean() > 0.5:
+        raise InputError(
+            "Most corrupted episodes show the very function that they should not. Was their "
+            "generator seeded like that of the episodes?"
+        )
 
 
 def oracle_predictions(
