@@ -89,11 +89,17 @@ def attached(
     fired = dict.fromkeys(functions, 0)
 
     def attach(name: str, function: Callable[[str, Tensor], Tensor]):
+        point = model.hook_dict[name]
+        # TransformerLens's bridges show some activations in another shape than they compute them.
+        conversion = getattr(point, "hook_conversion", None)
+
         def hook(module: nn.Module, args: object, output: Tensor) -> Tensor:
             fired[name] += 1
-            return function(name, output)
+            if conversion is None:
+                return function(name, output)
+            return conversion.revert(function(name, conversion.convert(output)))
 
-        return model.hook_dict[name].register_forward_hook(hook)
+        return point.register_forward_hook(hook)
 
     handles = [attach(name, function) for name, function in functions.items()]
     try:

@@ -39,8 +39,8 @@ def contributions(
             (`tvlens.parts.HeadWeights`), has no such layer, or adds something else to its stream.
     """
     names = part_names(model)
-    weights = {block: head_weights(model, block) for block in range(1, layer + 1)}
     vector_name = residual_name(model, layer)
+    weights = {block: head_weights(model, block) for block in range(1, layer + 1)}
     below = [name for name in names if int(name.split(".")[1]) < layer]
     read = [residual_name(model, 0), *below, vector_name]
     parts: list[tuple[Tensor, Tensor]] = []

@@ -10,9 +10,9 @@ from torch import Tensor
 from transformer_lens import HookedRootModule
 
 from tvlens.chunks import chunks
-from tvlens.hooks import Edit, hooked_pass
+from tvlens.hooks import Edit, check_hook_points, hooked_pass
 from tvlens.parts import Part, list_parts, part_names, swapped
-from tvlens.patching import Site, written
+from tvlens.patching import Site, residual_name, written
 from tvlens.progress import progress
 from tvlens.prompts import Episodes, PositionIds, PromptFormat
 from tvlens.residual_stream import Rerun, ResidualStream, residual_stream
@@ -55,6 +55,7 @@ def part_effects(
         InputError: the model has no hook points of its heads, or no such layer; or `corrupted` is
             not as described.
     """
+    check_hook_points(model, [*part_names(model), residual_name(model, layer)])
     check_relabelled(episodes, corrupted)
 
     def trials(copies: int, what: str) -> Iterator[_Trial]:

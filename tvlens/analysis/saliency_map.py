@@ -76,11 +76,14 @@ def _attention_times_gradient(
     names: list[str],
 ) -> Float[Tensor, "episode block head query key"]:
     prompt = format.context(episodes)
-    # A graph is needed even where no weight of the model asks for one.
-    prompt = Prompt(prompt.inputs.requires_grad_(), prompt.position_ids, prompt.roles)
-    outputs, patterns = hooked_pass(model, prompt, read=names)
+    outputs, patterns = hooked_pass(model, prompt, read=names, edits=dict.fromkeys(names, _tracked))
     loss = task.loss(outputs[:, -1], episodes.target[:, -1]).sum()
     attention = [patterns[name] for name in names]
     gradients = torch.autograd.grad(loss, attention)
     products = [a.detach() * g for a, g in zip(attention, gradients, strict=True)]
     return torch.stack(products, dim=1)
+
+
+def _tracked(attention: Tensor) -> Tensor:
+    """Attention that has a gradient, even where no weight of the model asks for one."""
+    return attention if attention.requires_grad else attention.detach().requires_grad_()

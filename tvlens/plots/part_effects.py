@@ -14,7 +14,8 @@ def plot_part_effects(results: PartEffects | Mapping[str, PartEffects]) -> go.Fi
     """Heat maps with a row for each part and a column for each thing done to it.
 
     Blue: the part is needed, or restores the answer; red: the other way round. Numbers stand where
-    q < 0.05, that is where the effect differs from 0 when all cells are tested together.
+    q < 0.05, that is where the effect differs from 0 when all cells are tested together, and where
+    they do not round to 0.
 
     Args:
         results: one result, or several by name.
@@ -56,7 +57,7 @@ def _heat_map(result: PartEffects) -> go.Heatmap:
         z=estimate,
         x=[labels[effect][0] for effect in effects.effect.values],
         y=effects.part.values,
-        text=np.where(q < 0.05, np.char.mod("%.2f", estimate), ""),
+        text=np.where((q < 0.05) & (np.abs(estimate) >= 0.005), np.char.mod("%.2f", estimate), ""),
         texttemplate="%{text}",
         textfont={"size": 11},
         customdata=np.stack(

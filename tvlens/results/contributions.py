@@ -29,7 +29,8 @@ class Contributions(Result):
         With t the vector and c_p the contribution of a part, the measure `whole` is the sum over
         episodes of <c_p, t> over that of <t, t>. The measure `task` is the same after each has lost
         its mean over episodes: what does not depend on the function carries no task. Both sum to 1
-        over the parts; a part that works against the rest has a negative share.
+        over the parts; a part that works against the rest has a negative share. `task` is nan where
+        the vector is the same for all functions.
 
         Variables `estimate`, `low`, `high` (95% interval), `p`, `q`.
         """
@@ -39,7 +40,7 @@ class Contributions(Result):
             "task": (added - added.mean("episode"), vector - vector.mean("episode")),
         }
         found = [
-            shares((c * t).sum("component"), (t * t).sum("component")) for c, t in measures.values()
+            shares((c * t).sum("component"), _squared_norm(t, vector)) for c, t in measures.values()
         ]
         result = xr.concat(found, pd.Index(list(measures), name="measure"))
         return result.assign_attrs(self.data.attrs)
@@ -76,3 +77,9 @@ class Contributions(Result):
         resampled = scores({name: resampled_means(v) for name, v in values.items()})
         rows = {name: (estimates[name][0], *interval(resampled[name])) for name in estimates}
         return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "low", "high"])
+
+
+def _squared_norm(vector: xr.DataArray, whole: xr.DataArray) -> xr.DataArray:
+    """Squared norms; nan where they are but rounding of those of the whole."""
+    norms, rounding = (vector**2).sum("component"), 1e-12 * (whole**2).sum("component").mean()
+    return norms.where(norms.mean() > rounding)

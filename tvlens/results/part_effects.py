@@ -5,14 +5,14 @@ import pandas as pd
 import xarray as xr
 
 from tvlens.results.base import Result
-from tvlens.results.intervals import adjusted
-from tvlens.results.shares import effective_number, shares
+from tvlens.results.intervals import adjusted, interval
+from tvlens.results.shares import clear, effective_number, resampled_shares, shares
 
-BOUNDS = ["estimate", "low", "high"]
-ABLATIONS = {"written": "tvp", "gathered": "tvp", "read": "tvp", "in_context": "icl"}
+_ABLATIONS = {"written": "tvp", "gathered": "tvp", "read": "tvp", "in_context": "icl"}
 """What is lost without a part, and the error with it."""
-PATCHES = ("carrier", "carrier_removed", "answer", "answer_removed")
+_PATCHES = ("carrier", "carrier_removed", "answer", "answer_removed")
 """What is restored in a corrupted context."""
+EFFECTS = (*_ABLATIONS, *_PATCHES)
 
 
 class PartEffects(Result):
@@ -47,32 +47,42 @@ class PartEffects(Result):
 
         What a part that puts out its mean takes away is (E_without - E_with) / (E_zero - E_icl), so
         for a vector it is the recovery lost. What a part restores is
-        (E_corrupt - E_patched) / (E_corrupt - E_icl). 1 is everything, 0 nothing.
+        (E_corrupt - E_patched) / (E_corrupt - E_icl). 1 is everything, 0 nothing; nan where what
+        there is to lose or restore is below three standard errors.
 
         Variables `estimate`, `low`, `high` (95% interval), `p` and `q` (adjusted for all cells).
         """
-        data = self.data
-        gain, gap = data.zero_shot - data.icl, data.corrupt - data.icl
-        found = [shares(data[name] - data[base], gain) for name, base in ABLATIONS.items()]
-        found += [shares(data.corrupt - data[name], gap) for name in PATCHES]
-        result = xr.concat(found, pd.Index([*ABLATIONS, *PATCHES], name="effect"))
+        found = [shares(*self._ratio(effect)) for effect in EFFECTS]
+        result = xr.concat(found, pd.Index(EFFECTS, name="effect"))
         result["q"] = result.p.copy(data=adjusted(result.p.values))
-        return result.assign_attrs(data.attrs)
+        return result.assign_attrs(self.data.attrs)
 
     def scores(self) -> pd.DataFrame:
-        """Two numbers for each effect, over single heads and MLPs.
+        """Three numbers for each effect, without the controls.
 
-        - `.._largest`: that of the part with the largest (`effects` tells which).
-        - `.._parts`: how many parts share it evenly: exp(entropy) of positive effects; nan where
-          the interval of the largest reaches 0.
+        - `written_part`, ..: that of the head or MLP with the largest (`effects` tells which).
+        - `written_block`, ..: that of all heads of a block, of the block with the largest.
+        - `written_number`, ..: how many heads and MLPs share it evenly: exp(entropy) of positive
+          effects; nan where the interval of the largest reaches 0.
         """
-        effects, rows = self.effects(), {}
-        single = effects.sel(part=effects.kind != "heads")
-        for effect in effects.effect.values:
-            each = single.sel(effect=effect)
-            values = each.estimate.values
-            largest = each.isel(part=int(values.argmax()))
-            rows[f"{effect}_largest"] = [float(largest[bound]) for bound in BOUNDS]
-            number = effective_number(values) if largest.low > 0 else np.nan
-            rows[f"{effect}_parts"] = [float(number), np.nan, np.nan]
-        return pd.DataFrame.from_dict(rows, orient="index", columns=BOUNDS)
+        rows = {}
+        together = self.data.kind.values == "heads"
+        for effect in EFFECTS:
+            if effect.endswith("_removed"):
+                continue
+            estimate, resampled = resampled_shares(*self._ratio(effect))
+            for name, some in (("part", ~together), ("block", together)):
+                largest = int(np.where(some, estimate, -np.inf).argmax())
+                rows[f"{effect}_{name}"] = (estimate[largest], *interval(resampled[:, largest]))
+            number = float(effective_number(estimate[~together]))
+            spread = interval(effective_number(resampled[:, ~together]))
+            clear = rows[f"{effect}_part"][1] > 0
+            rows[f"{effect}_number"] = (number, *spread) if clear else (np.nan,) * 3
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "low", "high"])
+
+    def _ratio(self, effect: str) -> tuple[xr.DataArray, xr.DataArray]:
+        """What is lost or restored in each episode, and what there is to lose or restore."""
+        data = self.data
+        if effect in _ABLATIONS:
+            return data[effect] - data[_ABLATIONS[effect]], clear(data.zero_shot - data.icl)
+        return data.corrupt - data[effect], clear(data.corrupt - data.icl)

@@ -8,7 +8,7 @@ import xarray as xr
 
 from tvlens.results.base import Result
 from tvlens.results.intervals import interval, resampled_means
-from tvlens.results.shares import shares
+from tvlens.results.shares import clear, shares
 
 BOUNDS = ["estimate", "low", "high"]
 
@@ -31,14 +31,15 @@ class PatchMap(Result):
 
         (E_corrupt - E_patched) / (E_corrupt - E_clean), of means over episodes: 1 is all, 0
         nothing. `removed` is the control: to forget the wrong function brings some of the answer
-        back (half, where errors are squares), without knowing the right one.
+        back (half, where errors are squares), without knowing the right one. Shares are nan where
+        E_corrupt - E_clean is below three standard errors.
 
         Variables `estimate`, `low`, `high` (95% interval), `p` and `q` (adjusted for all cells).
         """
         data = self.data
         patches = pd.Index(["patched", "removed"], name="patch")
         errors = xr.concat([data.patched, data.removed], patches)
-        result = shares(data.corrupt - errors, data.corrupt - data.clean)
+        result = shares(data.corrupt - errors, clear(data.corrupt - data.clean))
         return result.assign_attrs(data.attrs)
 
     def scores(self) -> pd.DataFrame:
