@@ -15,6 +15,7 @@ import tvlens as tvl
 import tvlens.chunks
 from tests.planted import planted_model
 from tests.planted_heads import CopyModel
+from tests.readme_example import python_blocks
 from tests.test_patching import SkipsBlock, random_model
 from tests.test_scripts import Script, script
 from tests.wrapped import Bridged, Wrapped
@@ -420,3 +421,13 @@ def test_scripts_analyse_models_that_ship(script: Script, tmp_path: Path, name: 
     endings = {f"{name}.{ending}" for ending in ("html", "csv", "nc")}
     assert {path.name for path in tmp_path.iterdir()} == endings
     assert "offset-tvp" in ended.out
+
+
+@pytest.mark.parametrize(
+    "page", ["attention_map", "contributions", "part_effects", "patch_map", "saliency_map"]
+)
+def test_the_code_of_the_pages_runs(page: str):
+    namespace: dict = {"__name__": "documentation"}
+    for block in python_blocks(f"docs/analyses/{page}.md"):
+        exec(compile(block, page, "exec"), namespace)
+    assert "outputs" in namespace or len(namespace["result"].scores()) > 0

@@ -6,6 +6,7 @@ from .errors import DivergenceError as DivergenceError
 from .errors import InputError as InputError
 from .experiment import Experiment as Experiment
 from .experiment import TrainConfig as TrainConfig
+from .hooks import hooked_pass as hooked_pass
 from .models import HookedTransformer as HookedTransformer
 from .models import ModelConfig as ModelConfig
 from .models import Positions as Positions
