@@ -7,6 +7,7 @@ from .errors import DivergenceError as DivergenceError
 from .errors import InputError as InputError
 from .experiment import Experiment as Experiment
 from .experiment import TrainConfig as TrainConfig
+from .hooks import hooked_pass as hooked_pass
 from .models import HookedTransformer as HookedTransformer
 from .models import ModelConfig as ModelConfig
 from .models import Positions as Positions
@@ -35,7 +36,9 @@ from .prompts import PositionIds as PositionIds
 from .prompts import Prompt as Prompt
 from .prompts import PromptFormat as PromptFormat
 from .prompts import Role as Role
+from .results import AttentionMap as AttentionMap
 from .results import Conflict as Conflict
+from .results import Contributions as Contributions
 from .results import Decodability as Decodability
 from .results import Disentanglement as Disentanglement
 from .results import DistributionShifts as DistributionShifts
@@ -46,6 +49,9 @@ from .results import ICLCurve as ICLCurve
 from .results import LocalityMap as LocalityMap
 from .results import LocalitySweep as LocalitySweep
 from .results import NoiseCurves as NoiseCurves
+from .results import PartEffects as PartEffects
+from .results import PatchMap as PatchMap
+from .results import SaliencyMap as SaliencyMap
 from .results import TaskVectors as TaskVectors
 from .results import Transfer as Transfer
 from .runs import Run as Run
@@ -63,6 +69,7 @@ from .tasks import Sinusoid as Sinusoid
 from .tasks import Task as Task
 from .tasks import TokenOffset as TokenOffset
 from .tasks import fresh_queries as fresh_queries
+from .tasks import relabelled as relabelled
 from .tasks import sample_contexts as sample_contexts
 from .tasks import sample_episodes as sample_episodes
 from .training import TrainState as TrainState

@@ -1,23 +1,21 @@
 """Reading and writing the residual stream, and task-vector prompting as it is defined.
 
-All hook functions of tvlens live here. They work on any `HookedRootModule` that is called as
-`model(inputs, position_ids)`, returns "batch position d_out" and names its residual stream as
-TransformerLens does (`blocks.{l}.hook_resid_pre`, `blocks.{l}.hook_resid_post`). They write out of
-place, keep gradients, and raise unless each fired exactly once, so an edit can not silently do
-nothing.
+This works on any `HookedRootModule` that is called as `model(inputs, position_ids)`, returns "batch
+position d_out" and names its residual stream as TransformerLens does (`blocks.{l}.hook_resid_pre`,
+`blocks.{l}.hook_resid_post`). Hooks are those of `tvlens.hooks`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from einops import rearrange
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from transformer_lens import HookedRootModule
 
 from tvlens.errors import InputError
+from tvlens.hooks import Edit, hooked_pass
 from tvlens.prompts import Episodes, PositionIds, Prompt, PromptFormat, Role
 
 
@@ -68,18 +66,9 @@ def read_all(
     model: HookedRootModule, prompt: Prompt, sites: Sequence[Site]
 ) -> dict[Site, Float[Tensor, "batch token d_model"]]:
     """The residual stream at several sites, from one pass."""
-    residuals: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Callable[[Tensor], None]:
-        def hook(residual: Tensor) -> None:
-            residuals[name] = residual
-
-        return hook
-
     positions = {site: site.positions(prompt) for site in sites}
-    names = {site: _hook_name(model, site.layer) for site in sites}
-    with _hooks(model, {name: keep(name) for name in names.values()}):
-        model(prompt.inputs, prompt.position_ids)
+    names = {site: residual_name(model, site.layer) for site in sites}
+    residuals = hooked_pass(model, prompt, read=names.values()).activations
     return {site: residuals[names[site]][:, positions[site]] for site in sites}
 
 
@@ -105,23 +94,31 @@ def write_all(
             there.
         RuntimeError: a hook point that did not fire exactly once.
     """
-    edits: dict[str, list[tuple[list[int], Tensor, Site]]] = {}
-    for site, value in values.items():
-        edit = (site.positions(prompt), value, site)
-        edits.setdefault(_hook_name(model, site.layer), []).append(edit)
+    return hooked_pass(model, prompt, edits=written(model, prompt, values)).outputs
 
-    def replace(name: str) -> Callable[[Tensor], Tensor]:
-        def hook(residual: Tensor) -> Tensor:
-            for positions, value, site in edits[name]:
+
+def written(
+    model: HookedRootModule,
+    prompt: Prompt,
+    values: Mapping[Site, Float[Tensor, "batch token d_model"]],
+) -> dict[str, Edit]:
+    """The edits of `tvlens.hooks.hooked_pass` that replace the residual stream at several sites."""
+    placed: dict[str, list[tuple[list[int], Tensor, Site]]] = {}
+    for site, value in values.items():
+        place = (site.positions(prompt), value, site)
+        placed.setdefault(residual_name(model, site.layer), []).append(place)
+
+    def replaced(name: str) -> Edit:
+        def edit(residual: Tensor) -> Tensor:
+            for positions, value, site in placed[name]:
                 _check_fits(value, residual, positions, site)
                 index = torch.tensor(positions, device=residual.device)
                 residual = residual.index_copy(1, index, value)
             return residual
 
-        return hook
+        return edit
 
-    with _hooks(model, {name: replace(name) for name in edits}):
-        return model(prompt.inputs, prompt.position_ids)
+    return {name: replaced(name) for name in placed}
 
 
 def task_vector_predictions(
@@ -150,13 +147,18 @@ def task_vector_predictions(
     vectors = read(model, format.context(episodes), site)
     lengths = torch.arange(first, episodes.shots, device=vectors.device)[None]
     prompt = format.zero_shot(queries, lengths, position_ids)
-    written = Site(site.layer, format.written_role(site.role))
+    place = Site(site.layer, format.written_role(site.role))
     values = rearrange(vectors, "batch length d -> (batch length) 1 d")
-    outputs = write(model, prompt, written, values)[:, -1]
+    outputs = write(model, prompt, place, values)[:, -1]
     return rearrange(outputs, "(batch length) d -> batch length d", length=lengths.shape[1])
 
 
-def _hook_name(model: HookedRootModule, layer: int) -> str:
+def residual_name(model: HookedRootModule, layer: int) -> str:
+    """The name of the hook point at a layer.
+
+    Raises:
+        InputError: a layer that the model does not have.
+    """
     layers = count_layers(model)
     if not 0 <= layer <= layers:
         raise InputError(
@@ -178,33 +180,4 @@ def _check_fits(value: Tensor, residual: Tensor, positions: list[int], site: Sit
             raise InputError(
                 f"The value for {site} has {what} {got}, but the residual stream there has "
                 f"{what} {wanted}; make them agree (shapes are batch, tokens of the role, d_model)."
-            )
-
-
-@contextmanager
-def _hooks(
-    model: HookedRootModule, functions: Mapping[str, Callable[[Tensor], Tensor | None]]
-) -> Iterator[None]:
-    """Attach functions to hook points, and detach these and no others, whatever happens."""
-    fired = dict.fromkeys(functions, 0)
-
-    def attach(name: str, function: Callable[[Tensor], Tensor | None]):
-        def hook(module: nn.Module, args: object, output: Tensor) -> Tensor | None:
-            fired[name] += 1
-            return function(output)
-
-        return model.hook_dict[name].register_forward_hook(hook)
-
-    handles = [attach(name, function) for name, function in functions.items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-    for name, count in fired.items():
-        if count != 1:
-            raise RuntimeError(
-                f"The hook at {name} fired {count} times instead of once. A compiled model ignores "
-                "hooks added later, and a model that runs a layer twice has no single residual "
-                "stream there; use the eager model, one pass at a time."
             )

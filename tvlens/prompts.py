@@ -76,6 +76,17 @@ class Prompt:
         """Where the tokens of `role` stand, from left to right."""
         return [index for index, each in enumerate(self.roles) if each is role]
 
+    @property
+    def occurrences(self) -> tuple[int, ...]:
+        """Which of the tokens of its role each token is, counted from 0."""
+        return tuple(self.roles[:index].count(role) for index, role in enumerate(self.roles))
+
+    def repeated(self, times: int) -> "Prompt":
+        """The prompt with its rows several times over: "(time batch)"."""
+        ids = self.position_ids
+        ids = ids if len(ids) == 1 else ids.repeat(times, 1)
+        return Prompt(self.inputs.repeat(times, 1, 1), ids, self.roles)
+
     def last(self, count: int) -> "Prompt":
         """The prompt of the last `count` tokens only, position ids kept."""
         return Prompt(self.inputs[:, -count:], self.position_ids[:, -count:], self.roles[-count:])

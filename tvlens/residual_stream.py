@@ -6,16 +6,25 @@ do not stand left of it. Any other model is asked with hooks. Tests hold both eq
 """
 
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
+from tvlens.hooks import Edit, attached, hooked_pass
 from tvlens.models import HookedTransformer
-from tvlens.patching import Site, count_layers, read_all, write_all
+from tvlens.patching import Site, count_layers, read_all, residual_name, write_all
 from tvlens.prompts import Prompt
+
+
+class Rerun(NamedTuple):
+    """What a rerun of the last tokens gave; rows are "(copy batch)"."""
+
+    layers: dict[int, Float[Tensor, "row token d_model"]]
+    """The stream at the layer that the rerun started from, and at those above it."""
+    outputs: Float[Tensor, "row token d_out"]
 
 
 @runtime_checkable
@@ -40,6 +49,20 @@ class ResidualStream(Protocol):
     ) -> Float[Tensor, "batch d_out"]:
         """The output at the last token when the stream is replaced at some sites, as
         `tvlens.patching.write_all` gives it.
+        """
+        ...
+
+    def rerun(
+        self, edits: Mapping[str, Edit], *, layer: int, tokens: int, copies: int = 1
+    ) -> Rerun:
+        """The last tokens when activations of the blocks above a layer are edited.
+
+        Args:
+            edits: by the name of the hook point. They see at least the last `tokens` tokens; other
+                tokens must stay as they are.
+            layer: below all that is edited.
+            tokens: how many tokens are run again.
+            copies: how many times each row is run, "(copy batch)".
         """
         ...
 
@@ -70,6 +93,16 @@ class _HookedStream:
 
     def answer(self, values: Mapping[Site, Tensor]) -> Tensor:
         return write_all(self.model, self.prompt, values)[:, -1]
+
+    def rerun(
+        self, edits: Mapping[str, Edit], *, layer: int, tokens: int, copies: int = 1
+    ) -> Rerun:
+        above = range(layer, self.n_layers + 1)
+        names = {each: residual_name(self.model, each) for each in above}
+        prompt = self.prompt.repeated(copies)
+        ran = hooked_pass(self.model, prompt, read=names.values(), edits=edits)
+        layers = {each: ran.activations[name][:, -tokens:] for each, name in names.items()}
+        return Rerun(layers, ran.outputs[:, -tokens:])
 
 
 class _StoredStream:
@@ -102,6 +135,21 @@ class _StoredStream:
                 left = last if layer == top - 1 else left
                 tail = self._next(layer, torch.cat([before, tail], dim=1), left)
         return self.model(tail[:, -1:], start_at_layer=top)[:, 0]
+
+    def rerun(
+        self, edits: Mapping[str, Edit], *, layer: int, tokens: int, copies: int = 1
+    ) -> Rerun:
+        left, ids = len(self.prompt.roles) - tokens, self.prompt.repeated(copies).position_ids
+        layers = {layer: self.layers[layer][:, left:].repeat(copies, 1, 1)}
+        functions = {name: lambda name, activation: edits[name](activation) for name in edits}
+        with attached(self.model, functions):
+            for below in range(layer, self.n_layers):
+                before = self.layers[below][:, :left].repeat(copies, 1, 1)
+                stream = torch.cat([before, layers[below]], dim=1)
+                step = {"start_at_layer": below, "stop_at_layer": below + 1}
+                layers[below + 1] = self.model(stream, ids, **step, only=slice(left, None))
+        outputs = self.model(layers[self.n_layers], start_at_layer=self.n_layers)
+        return Rerun(layers, outputs)
 
     def _next(self, layer: int, residual: Tensor, left: int) -> Tensor:
         """The stream one layer on, of the tokens from position `left` on."""

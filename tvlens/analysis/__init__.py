@@ -1,6 +1,8 @@
 """One question per file; each answer is a labelled result with its controls."""
 
+from tvlens.analysis.attention_map import attention_map
 from tvlens.analysis.conflict import conflict
+from tvlens.analysis.contributions import contributions
 from tvlens.analysis.decodability import decodability
 from tvlens.analysis.disentanglement import disentanglement
 from tvlens.analysis.distribution_shifts import distribution_shifts
@@ -9,11 +11,16 @@ from tvlens.analysis.geometry import geometry
 from tvlens.analysis.icl_curve import icl_curve
 from tvlens.analysis.locality_map import locality_map
 from tvlens.analysis.noise import noise
+from tvlens.analysis.part_effects import part_effects
+from tvlens.analysis.patch_map import patch_map
+from tvlens.analysis.saliency_map import saliency_map
 from tvlens.analysis.task_vectors import task_vectors
 from tvlens.analysis.transfer import transfer
 
 __all__ = [
+    "attention_map",
     "conflict",
+    "contributions",
     "decodability",
     "disentanglement",
     "distribution_shifts",
@@ -22,6 +29,9 @@ __all__ = [
     "icl_curve",
     "locality_map",
     "noise",
+    "part_effects",
+    "patch_map",
+    "saliency_map",
     "task_vectors",
     "transfer",
 ]

@@ -36,6 +36,16 @@ class Attention(nn.Module):
             HookPoint(),
         )
 
+    @property
+    def W_O(self) -> Float[Tensor, "head d_head d_model"]:
+        """How each head writes into the residual stream, under TransformerLens's name."""
+        return self.out.weight.T.unflatten(0, (self.n_heads, -1))
+
+    @property
+    def b_O(self) -> Float[Tensor, " d_model"]:
+        """What all heads together add whatever they see, under TransformerLens's name."""
+        return self.out.bias
+
     def forward(
         self,
         x: Float[Tensor, "batch position d_model"],

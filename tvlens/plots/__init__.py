@@ -1,6 +1,8 @@
 """Figures: each takes a result and computes nothing but what the result can tell."""
 
+from tvlens.plots.attention_map import plot_attention_map
 from tvlens.plots.conflict import plot_conflict
+from tvlens.plots.contributions import plot_contributions
 from tvlens.plots.decodability import (
     plot_decodability,
     plot_decodability_and_recovery,
@@ -15,11 +17,15 @@ from tvlens.plots.icl_curve import plot_icl_curve
 from tvlens.plots.locality_map import plot_locality
 from tvlens.plots.noise_curves import plot_noise, plot_noise_differences
 from tvlens.plots.page import write_page
+from tvlens.plots.part_effects import plot_part_effects
+from tvlens.plots.patch_map import plot_patch_map
 from tvlens.plots.png import write_png
 from tvlens.plots.transfer import plot_transfer
 
 __all__ = [
+    "plot_attention_map",
     "plot_conflict",
+    "plot_contributions",
     "plot_decodability",
     "plot_decodability_and_recovery",
     "plot_disentanglement",
@@ -33,6 +39,8 @@ __all__ = [
     "plot_locality",
     "plot_noise",
     "plot_noise_differences",
+    "plot_part_effects",
+    "plot_patch_map",
     "plot_probe_targets",
     "plot_shift_differences",
     "plot_transfer",

@@ -1,8 +1,10 @@
 """Labelled results; no torch."""
 
+from tvlens.results.attention_map import AttentionMap
 from tvlens.results.base import Result, figure
 from tvlens.results.collection import load_results, save_results, scores_table
 from tvlens.results.conflict import Conflict
+from tvlens.results.contributions import Contributions
 from tvlens.results.decodability import Decodability
 from tvlens.results.disentanglement import Disentanglement
 from tvlens.results.distribution_shifts import DistributionShifts
@@ -23,7 +25,10 @@ from tvlens.results.intervals import (
 from tvlens.results.locality_map import LocalityMap
 from tvlens.results.locality_sweep import LocalitySweep
 from tvlens.results.noise_curves import NoiseCurves, noise_table
+from tvlens.results.part_effects import PartEffects
+from tvlens.results.patch_map import PatchMap
 from tvlens.results.ratios import mean_with_interval, ratio_of_means, recovery
+from tvlens.results.saliency_map import SaliencyMap
 from tvlens.results.shifted_errors import (
     ShiftedErrors,
     comparable_groups,
@@ -34,8 +39,10 @@ from tvlens.results.task_vectors import TaskVectors
 from tvlens.results.transfer import Transfer
 
 __all__ = [
+    "AttentionMap",
     "Bootstrap",
     "Conflict",
+    "Contributions",
     "Decodability",
     "Disentanglement",
     "DistributionShifts",
@@ -46,7 +53,10 @@ __all__ = [
     "LocalityMap",
     "LocalitySweep",
     "NoiseCurves",
+    "PartEffects",
+    "PatchMap",
     "Result",
+    "SaliencyMap",
     "ShiftedErrors",
     "TaskVectors",
     "Transfer",

@@ -9,6 +9,7 @@ from tvlens.results.base import Result
 from tvlens.results.bounds import BOUNDS
 from tvlens.results.icl_curve import ICLCurve
 from tvlens.results.intervals import interval, resampled_means
+from tvlens.results.shares import defined, effective_number
 
 _ERRORS = ("icl", "zero_shot", "oracle", "tvp", "window", "ablated", "ignorant")
 _CONTROLS = ("shuffled", "random", "untrained")
@@ -49,7 +50,7 @@ class LocalityMap(Result):
         examples); nan where in-context learning gains less than three standard errors.
         """
         data = self.data
-        gain = _defined((data.zero_shot - data.icl).transpose("episode", "examples").values)
+        gain = defined((data.zero_shot - data.icl).transpose("episode", "examples").values)
         tvp = data.tvp.transpose("episode", "layer", "role", "examples")
         saved = data.zero_shot.transpose("episode", "examples").values[:, None, None] - tvp.values
         resampled = resampled_means(saved) / resampled_means(gain)[:, None, None]
@@ -111,8 +112,8 @@ class LocalityMap(Result):
             "cross_fitted": zero - self._cross_fitted_errors(errors["tvp"]),
             "window": ignorant[:, None] - errors["window"],
             "ablated": errors["ablated"] - icl[:, None],
-            "gain": _defined(zero - icl),
-            "own_gain": _defined(ignorant - icl),
+            "gain": defined(zero - icl),
+            "own_gain": defined(ignorant - icl),
         }
 
     def _scores(
@@ -129,8 +130,8 @@ class LocalityMap(Result):
             "recovery": recovery[:, best, carrier],
             **{name: means[name][:, best] / means["gain"] for name in _CONTROLS},
             "strength": means["cross_fitted"] / means["gain"],
-            "layer_spread": _spread(recovery[:, :, carrier]),
-            "token_spread": _spread(recovery[:, best, :]),
+            "layer_spread": effective_number(recovery[:, :, carrier]),
+            "token_spread": effective_number(recovery[:, best, :]),
             "sufficiency": sufficiency,
             "necessity": necessity,
             "locality": np.maximum(sufficiency, 0) * np.maximum(necessity, 0),
@@ -148,18 +149,3 @@ class LocalityMap(Result):
     def _at_longest(self, name: str) -> xr.DataArray:
         errors = self.data[name]
         return errors.isel(examples=-1) if "examples" in errors.dims else errors
-
-
-def _defined(gain: Float[np.ndarray, "episode ..."]) -> Float[np.ndarray, "episode ..."]:
-    """Gains, or nan where their mean is below three standard errors and a share means nothing."""
-    standard_error = gain.std(0, ddof=1) / np.sqrt(len(gain))
-    return np.where(gain.mean(0) <= 3 * standard_error, np.nan, gain)
-
-
-def _spread(recovery: Float[np.ndarray, "resample place"]) -> Float[np.ndarray, " resample"]:
-    """Effective number of places that share the recovery: exp(entropy)."""
-    positive = np.maximum(recovery, 0)
-    total = positive.sum(-1, keepdims=True)
-    share = positive / np.where(total > 0, total, np.nan)
-    logs = np.log(share, out=np.zeros_like(share), where=share > 0)
-    return np.exp(-(share * logs).sum(-1))

@@ -2,8 +2,10 @@
 
 from tvlens.tasks.base import (
     Task,
+    check_relabelled,
     fresh_queries,
     oracle_predictions,
+    relabelled,
     sample_contexts,
     sample_episodes,
 )
@@ -31,10 +33,12 @@ __all__ = [
     "Task",
     "TokenOffset",
     "best_estimates",
+    "check_relabelled",
     "describe_parameters",
     "fresh_queries",
     "oracle_predictions",
     "probe_targets",
+    "relabelled",
     "sample_contexts",
     "sample_episodes",
 ]

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from tvlens.errors import InputError
 from tvlens.prompts import Episodes
 
 
@@ -115,6 +116,24 @@ def fresh_queries(task: Task, episodes: Episodes, *, generator: Generator) -> Ep
     x = task.sample_inputs(episodes.batch, episodes.shots, generator=generator)
     target = task.apply(episodes.params, x)
     return Episodes(x, task.corrupt(target, generator=generator), target, episodes.params)
+
+
+def relabelled(task: Task, episodes: Episodes, *, generator: Generator) -> Episodes:
+    """The same inputs under other functions, one drawn for each episode."""
+    params = task.sample_params(episodes.batch, generator=generator)
+    target = task.apply(params, episodes.x)
+    return Episodes(episodes.x, task.corrupt(target, generator=generator), target, params)
+
+
+def check_relabelled(episodes: Episodes, corrupted: Episodes) -> None:
+    """Raise InputError unless `corrupted` has the episodes' inputs and mostly other functions."""
+    if not torch.equal(episodes.x, corrupted.x):
+        raise InputError("The corrupted episodes have other inputs; make them with `relabelled`.")
+    if (episodes.params == corrupted.params).all(-1).float().mean() > 0.5:
+        raise InputError(
+            "Most corrupted episodes show the very function that they should not. Was their "
+            "generator seeded like that of the episodes?"
+        )
 
 
 def oracle_predictions(

@@ -1,0 +1,119 @@
+"""Which tokens does each head look at?"""
+
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+from transformer_lens import HookedRootModule
+
+from tvlens.chunks import chunks
+from tvlens.errors import InputError
+from tvlens.hooks import check_hook_points, hooked_pass
+from tvlens.patching import Site, count_layers, residual_name, written
+from tvlens.progress import progress
+from tvlens.prompts import Episodes, PositionIds, Prompt, PromptFormat
+from tvlens.results import AttentionMap
+from tvlens.tasks import Task
+
+DISTANCES = ("own", "previous", "earlier")
+
+_DIMENSIONS = {
+    "context": ("episode", "block", "head", "query", "key", "distance"),
+    "prompted": ("episode", "block", "head", "asking", "asked"),
+    "zero_shot": ("episode", "block", "head", "asking", "asked"),
+}
+
+
+@torch.inference_mode()
+def attention_map(
+    model: HookedRootModule,
+    task: Task,
+    format: PromptFormat,
+    episodes: Episodes,
+    queries: Episodes,
+    *,
+    layer: int,
+    position_ids: PositionIds = PositionIds.RESET,
+) -> AttentionMap:
+    """Attention from role to role, head by head, in contexts and in zero-shot prompts with and
+    without the vector.
+
+    Args:
+        task: names the result.
+        episodes: the contexts, of at least two complete examples and one that is asked.
+        queries: what the zero-shot prompts ask: other examples of the same functions
+            (`fresh_queries`).
+        layer: where the carrier's vector is read and written.
+        position_ids: those of the zero-shot prompts.
+
+    Raises:
+        InputError: the model has no hook points of attention patterns, or no such layer, or the
+            contexts are too short.
+    """
+    if episodes.shots < 3:
+        raise InputError(f"Attention maps need episodes of at least 3 shots, got {episodes.shots}.")
+    names = [f"blocks.{block}.attn.hook_pattern" for block in range(count_layers(model))]
+    check_hook_points(model, names)
+    vector_name, place = residual_name(model, layer), Site(layer, format.carrier)
+    parts = []
+    rows = list(chunks(episodes, format.n_tokens(episodes.shots)))
+    for some in progress(rows, "reading attention"):
+        context = format.context(episodes[some])
+        seen = hooked_pass(model, context, read=[*names, vector_name]).activations
+        vectors = seen[vector_name][:, Site(layer, format.carrier, -1).positions(context)]
+        longest = torch.tensor([[episodes.shots - 1]], device=vectors.device)
+        asked = format.zero_shot(queries[some], longest, position_ids)
+        edits = written(model, asked, {place: vectors})
+        prompted = hooked_pass(model, asked, read=names, edits=edits).activations
+        zero_shot = hooked_pass(model, asked, read=names).activations
+        patterns = {
+            "context": _between_roles(seen, names, context, first=1),
+            "prompted": _between_roles(prompted, names, asked, first=0)[..., 0],
+            "zero_shot": _between_roles(zero_shot, names, asked, first=0)[..., 0],
+        }
+        parts.append({name: pattern.cpu() for name, pattern in patterns.items()})
+    data = {name: torch.cat([part[name] for part in parts]).float() for name in _DIMENSIONS}
+    return AttentionMap(
+        xr.Dataset(
+            {name: (dims, data[name].numpy()) for name, dims in _DIMENSIONS.items()},
+            coords={
+                "block": range(1, len(names) + 1),
+                "head": range(1, data["context"].shape[2] + 1),
+                "query": [role.value for role in format.roles],
+                "key": [role.value for role in format.roles],
+                "distance": list(DISTANCES),
+                "asking": [role.value for role in format.query],
+                "asked": [role.value for role in format.query],
+            },
+            attrs={
+                "layer": layer,
+                "carrier": format.carrier.value,
+                "answer": format.answer.value,
+                "format": format.name,
+                "task": type(task).__name__,
+            },
+        )
+    )
+
+
+def _between_roles(
+    activations: dict[str, Tensor], names: list[str], prompt: Prompt, first: int
+) -> Float[Tensor, "episode block head role role distance"]:
+    """Attention between roles: the mean over the tokens that look, the sum over those looked at.
+
+    Args:
+        names: of the patterns.
+        first: occurrence of a role that the mean begins with.
+    """
+    patterns = torch.stack([activations[name] for name in names], dim=1)
+    roles = list(dict.fromkeys(prompt.roles))
+    role = torch.tensor([roles.index(each) for each in prompt.roles], device=patterns.device)
+    occurrence = torch.tensor(prompt.occurrences, device=patterns.device)
+    is_role = F.one_hot(role).to(patterns)
+    looks = is_role * (occurrence >= first)[:, None]
+    distance = (occurrence[:, None] - occurrence).clamp(0, len(DISTANCES) - 1)
+    is_at = F.one_hot(distance, len(DISTANCES)).to(patterns)
+    seen = torch.einsum("kr,qkd->qkrd", is_role, is_at)
+    cells = torch.einsum("qa,qkrd->qkard", looks / looks.sum(0), seen)
+    return torch.einsum("eblqk,qkard->eblard", patterns, cells)
