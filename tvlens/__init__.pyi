@@ -34,10 +34,12 @@ from .prompts import PositionIds as PositionIds
 from .prompts import Prompt as Prompt
 from .prompts import PromptFormat as PromptFormat
 from .prompts import Role as Role
+from .pruning import pruned_answers as pruned_answers
 from .results import History as History
 from .results import ICLCurve as ICLCurve
 from .results import LocalityMap as LocalityMap
 from .results import LocalitySweep as LocalitySweep
+from .results import Pruning as Pruning
 from .results import TaskVectors as TaskVectors
 from .runs import Run as Run
 from .runs import is_finished as is_finished

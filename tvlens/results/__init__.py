@@ -8,13 +8,16 @@ from tvlens.results.intervals import (
     Bootstrap,
     adjusted,
     bootstrap_interval,
+    defined_gain,
     interval,
+    mean_with_interval,
     paired_difference,
     resampled_means,
     seed_resampled_means,
 )
 from tvlens.results.locality_map import LocalityMap
 from tvlens.results.locality_sweep import LocalitySweep
+from tvlens.results.pruning import Pruning, cached_tokens
 from tvlens.results.task_vectors import TaskVectors
 
 __all__ = [
@@ -23,13 +26,17 @@ __all__ = [
     "ICLCurve",
     "LocalityMap",
     "LocalitySweep",
+    "Pruning",
     "Result",
     "TaskVectors",
     "adjusted",
     "bootstrap_interval",
+    "cached_tokens",
+    "defined_gain",
     "figure",
     "interval",
     "load_results",
+    "mean_with_interval",
     "paired_difference",
     "resampled_means",
     "save_results",

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from tvlens.results.base import Result
 from tvlens.results.icl_curve import ICLCurve
-from tvlens.results.intervals import interval, resampled_means
+from tvlens.results.intervals import defined_gain, interval, resampled_means
 
 BOUNDS = ("estimate", "low", "high")
 _ERRORS = ("icl", "zero_shot", "oracle", "tvp", "window", "ablated", "ignorant")
@@ -49,7 +49,7 @@ class LocalityMap(Result):
         examples); nan where in-context learning gains less than three standard errors.
         """
         data = self.data
-        gain = _defined((data.zero_shot - data.icl).transpose("episode", "examples").values)
+        gain = defined_gain((data.zero_shot - data.icl).transpose("episode", "examples").values)
         tvp = data.tvp.transpose("episode", "layer", "role", "examples")
         saved = data.zero_shot.transpose("episode", "examples").values[:, None, None] - tvp.values
         resampled = resampled_means(saved) / resampled_means(gain)[:, None, None]
@@ -111,8 +111,8 @@ class LocalityMap(Result):
             "cross_fitted": zero - self._cross_fitted_errors(errors["tvp"]),
             "window": ignorant[:, None] - errors["window"],
             "ablated": errors["ablated"] - icl[:, None],
-            "gain": _defined(zero - icl),
-            "own_gain": _defined(ignorant - icl),
+            "gain": defined_gain(zero - icl),
+            "own_gain": defined_gain(ignorant - icl),
         }
 
     def _scores(
@@ -148,12 +148,6 @@ class LocalityMap(Result):
     def _at_longest(self, name: str) -> xr.DataArray:
         errors = self.data[name]
         return errors.isel(examples=-1) if "examples" in errors.dims else errors
-
-
-def _defined(gain: Float[np.ndarray, "episode ..."]) -> Float[np.ndarray, "episode ..."]:
-    """Gains, or nan where their mean is below three standard errors and a share means nothing."""
-    standard_error = gain.std(0, ddof=1) / np.sqrt(len(gain))
-    return np.where(gain.mean(0) <= 3 * standard_error, np.nan, gain)
 
 
 def _spread(recovery: Float[np.ndarray, "resample place"]) -> Float[np.ndarray, " resample"]:
