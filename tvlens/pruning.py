@@ -6,6 +6,7 @@ This is the path that saves time and memory. What it costs in quality is a quest
 
 from jaxtyping import Float
 from torch import Tensor
+from transformer_lens import HookedRootModule
 
 from tvlens.errors import InputError
 from tvlens.models import HookedTransformer
@@ -13,7 +14,7 @@ from tvlens.prompts import Prompt
 
 
 def pruned_answers(
-    model: HookedTransformer, prompt: Prompt, layer: int, kept: int
+    model: HookedRootModule, prompt: Prompt, layer: int, kept: int
 ) -> Float[Tensor, "batch d_out"]:
     """Answers at the last token when, above a layer, the model sees only the last tokens.
 
@@ -24,6 +25,7 @@ def pruned_answers(
     `tvlens.results` counts those that are left).
 
     Args:
+        model: a `HookedTransformer`.
         layer: the last layer that the whole prompt reaches: at 0 the answer is that of a prompt of
             the kept tokens, at the model's last layer that of the whole prompt.
         kept: how many of the last tokens run on: `len(format.query)` for carrier and query.

@@ -70,11 +70,10 @@ class Pruning(Result):
 
         Of one prompt, for decoding on: all tokens up to the layer, and the kept ones above it.
         """
-        layers = self.data.layer.values
-        top, kept = int(layers[-1]), self.data.attrs["kept"]
+        layers, tokens = self.data.layer.values.tolist(), self.data.tokens.values.tolist()
+        top, kept = layers[-1], int(self.data.attrs["kept"])
         shares = [
-            [cached_tokens(top, layer, n, kept) / (top * n) for n in self.data.tokens.values]
-            for layer in layers
+            [cached_tokens(top, layer, n, kept) / (top * n) for n in tokens] for layer in layers
         ]
         return self.data.pruned.isel(episode=0, drop=True).copy(data=np.array(shares))
 
