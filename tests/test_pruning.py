@@ -20,6 +20,7 @@ from transformer_lens.hook_points import HookPoint
 
 import tvlens as tvl
 from tests.planted import planted_model
+from tests.readme_example import python_blocks
 from tests.test_scripts import Script, script
 from tvlens.residual_stream import residual_stream
 from tvlens.results import cached_tokens
@@ -411,7 +412,7 @@ def test_figures_show_the_numbers_of_the_results(planted: tvl.Pruning) -> None:
     curves: Any = tvl.plots.plot_pruning_curve(planted)
     (line,) = (trace for trace in curves.data if trace.name == "pruned above 1")
     np.testing.assert_allclose(line.y, planted.data.pruned.sel(layer=1).mean("episode"))
-    assert curves.layout.xaxis.type == "linear"
+    assert curves.layout.xaxis.type is None  # Linear: the context is short.
 
 
 def test_the_script_prunes_a_shipped_model(script: Script, tmp_path) -> None:
@@ -422,6 +423,16 @@ def test_the_script_prunes_a_shipped_model(script: Script, tmp_path) -> None:
     (result,) = tvl.results.load_results(tvl.Pruning, tmp_path / "pruning.nc").values()
     assert result.scores().loc["kept_2", "estimate"] > 0.95
     assert script("pruning.py", "--replot", tmp_path / "pruning.nc", "--out", tmp_path).code == 0
+
+
+def test_the_code_of_the_page_runs(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict = {"__name__": "documentation"}
+    for block in python_blocks("docs/analyses/pruning.md"):
+        exec(compile(block, "pruning.md", "exec"), namespace)
+    errors = namespace["task"].error(namespace["answers"], namespace["episodes"].target[:, -1])
+    pruned = namespace["result"].data.pruned.sel(layer=2).isel(examples=-1)
+    np.testing.assert_allclose(pruned, errors.detach().cpu(), rtol=1e-3, atol=1e-5)
 
 
 # The benchmark.

@@ -1,5 +1,6 @@
 """The figures of pruning: what is kept against the layer, and errors against the context."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -19,7 +20,9 @@ WAYS = {
 LOWEST = -1.0
 """Shares below it are left out of the picture, so that what is kept stays readable."""
 LONG = 50
-"""Contexts of more examples are drawn on a logarithmic axis."""
+"""Contexts of more examples are drawn on logarithmic axes, and so many lengths of them at most."""
+ACROSS = 4
+"""Panels beside each other."""
 
 
 def plot_pruning(results: Pruning | Mapping[str, Pruning]) -> go.Figure:
@@ -36,28 +39,28 @@ def plot_pruning(results: Pruning | Mapping[str, Pruning]) -> go.Figure:
     drawn = _panels(named, axis)
     drawn.layout.annotations[-1].yshift = -48  # Layers have two lines of labels.
     lowest = 0.0
-    for column, result in enumerate(named.values(), start=1):
-        kept = result.kept().isel(examples=-1)
-        cache = result.cache().isel(examples=-1)
+    for index, result in enumerate(named.values()):
+        row, column = _place(index)
+        kept, cache = result.kept().isel(examples=-1), result.cache().isel(examples=-1)
         errors = result.errors().isel(examples=-1).sel(bound="mean")
         lowest = min(lowest, float(kept.low.min()))
         for way in reversed(WAYS):
             for trace in _line_with_band(way, kept.sel(way=way), errors, cache):
-                drawn.add_trace(
-                    trace.update(showlegend=bool(trace.name) and column == 1), 1, column
-                )
+                trace.update(showlegend=bool(trace.name) and index == 0)
+                drawn.add_trace(trace, row, column)
         shares = zip(kept.layer.values, cache.values, strict=True)
         labels = [f"{layer}<br>{share:.0%}" for layer, share in shares]
-        drawn.update_xaxes(tickvals=kept.layer.values, ticktext=labels, col=column)
+        ticks = {"tickvals": kept.layer.values, "ticktext": labels, "tickangle": 0}
+        drawn.update_xaxes(**ticks, tickfont_size=12, row=row, col=column)
     drawn.update_yaxes(range=[max(LOWEST, lowest) - 0.06, 1.08])
     drawn.update_yaxes(title="share of the gain kept", col=1)
-    drawn.add_hline(y=1, line={"color": "#bbb", "width": 1})
-    drawn.add_hline(y=0, line={"color": "#bbb", "width": 1})
+    for share in (0, 1):
+        drawn.add_hline(y=share, line={"color": "#bbb", "width": 1}, layer="below")
     return drawn.update_layout(
         template=TEMPLATE,
         title="How much of the context's gain is kept without the context?",
-        height=480,
-        legend={"y": -0.32, "traceorder": "reversed"},
+        height=160 + 320 * _rows(named),
+        legend={"y": -0.32 / _rows(named), "traceorder": "reversed"},
     )
 
 
@@ -70,36 +73,27 @@ def plot_pruning_curve(results: Pruning | Mapping[str, Pruning]) -> go.Figure:
     """
     named = {"": results} if isinstance(results, Pruning) else dict(results)
     drawn = _panels(named, "examples in the context")
-    shown = set()
     longest = max(int(each.data.examples[-1]) for each in named.values())
-    for column, result in enumerate(named.values(), start=1):
+    shown = set()
+    for index, result in enumerate(named.values()):
         errors = result.errors()
-        if longest > LONG:  # A logarithmic axis has no place for contexts without examples.
-            errors = errors.sel(examples=errors.examples > 0)
-        layers = errors.layer.values
-        places = np.linspace(0.95, 0.0, len(layers)).tolist()
-        lines = [
-            (f"pruned above {layer}", errors.pruned.sel(layer=layer), str(colour), "solid")
-            for layer, colour in zip(
-                layers[:-1], sample_colorscale("Cividis", places), strict=False
-            )
-        ]
-        lines += [
-            ("full inference", errors.icl, COLOURS["icl"], "solid"),
-            ("oracle", errors.oracle, COLOURS["oracle"], "dot"),
-        ]
-        for name, values, colour, dash in lines:
-            trace = _curve(name, values, colour, dash)
-            drawn.add_trace(trace.update(showlegend=name not in shown), 1, column)
+        if longest > LONG:
+            last = int(errors.examples[-1])
+            errors = errors.sel(examples=np.unique(np.geomspace(1, last, LONG).astype(int)))
+        for name, line in _lines(errors).items():
+            drawn.add_trace(line.update(showlegend=name not in shown), *_place(index))
             shown.add(name)
-    drawn.update_xaxes(type="log" if longest > LONG else "linear")
     drawn.update_yaxes(rangemode="tozero")
     drawn.update_yaxes(title="error", col=1)
+    if longest > LONG:
+        drawn.update_xaxes(type="log")
+        # Errors of an exact oracle are rounding, which needs no room.
+        drawn.update_yaxes(type="log", range=[-3, 1.5], dtick=1)
     return drawn.update_layout(
         template=TEMPLATE,
         title="What do errors become with the context dropped?",
-        height=450,
-        legend_y=-0.25,
+        height=130 + 320 * _rows(named),
+        legend_y=-0.25 / _rows(named),
     )
 
 
@@ -111,8 +105,22 @@ def _(result: Pruning) -> go.Figure:
 def _panels(named: Mapping[str, Pruning], axis: str) -> go.Figure:
     """A panel for each model, and one title for all of their axes."""
     return make_subplots(
-        cols=len(named), subplot_titles=list(named), shared_yaxes=True, x_title=axis
+        rows=_rows(named),
+        cols=min(ACROSS, len(named)),
+        subplot_titles=list(named),
+        shared_yaxes=True,
+        vertical_spacing=0.36 / _rows(named),
+        x_title=axis,
     )
+
+
+def _rows(named: Mapping[str, Pruning]) -> int:
+    return math.ceil(len(named) / ACROSS)
+
+
+def _place(index: int) -> tuple[int, int]:
+    """Row and column of a panel."""
+    return index // ACROSS + 1, index % ACROSS + 1
 
 
 def _line_with_band(
@@ -136,7 +144,7 @@ def _line_with_band(
             marker={"symbol": symbol, "size": 8},
             customdata=details,
             hovertemplate=(
-                f"{name}, above layer %{{x}}<br>share kept %{{y:.3f}}, 95% interval "
+                f"{name}, layer %{{x}}<br>share kept %{{y:.3f}}, 95% interval "
                 "%{customdata[0]:.3f} to %{customdata[1]:.3f}<br>error %{customdata[2]:.4f}<br>"
                 "keys and values held %{customdata[3]:.0%}<extra></extra>"
             ),
@@ -144,18 +152,29 @@ def _line_with_band(
     ]
 
 
-def _curve(name: str, values: xr.DataArray, colour: str, dash: str) -> go.Scatter:
-    low, mean, high = (values.sel(bound=bound).values for bound in ("low", "mean", "high"))
-    return go.Scatter(
-        x=values.examples.values,
-        y=mean,
-        name=name,
-        legendgroup=name,
-        mode="lines",
-        line={"color": colour, "dash": dash, "width": 3 if name == "full inference" else 2},
-        customdata=np.stack([low, high], axis=-1),
-        hovertemplate=(
-            f"{name}, %{{x}} examples<br>error %{{y:.4f}}, 95% interval "
-            "%{customdata[0]:.4f} to %{customdata[1]:.4f}<extra></extra>"
-        ),
-    )
+def _lines(errors: xr.Dataset) -> dict[str, go.Scatter]:
+    """Errors against the number of examples, by name: pruned above each layer, full, and oracle."""
+    layers = errors.layer.values[:-1]
+    colours = sample_colorscale("Cividis", np.linspace(0.95, 0.2, len(layers)).tolist())
+    curves: dict[str, tuple[xr.DataArray, dict]] = {
+        f"pruned above {layer}": (errors.pruned.sel(layer=layer), {"color": str(colour)})
+        for layer, colour in zip(layers, colours, strict=True)
+    }
+    curves["full inference"] = (errors.icl, {"color": COLOURS["icl"], "width": 3, "dash": "dash"})
+    curves["oracle"] = (errors.oracle, {"color": COLOURS["oracle"], "dash": "dot"})
+    return {
+        name: go.Scatter(
+            x=values.examples.values,
+            y=values.sel(bound="mean").values,
+            name=name,
+            legendgroup=name,
+            mode="lines",
+            line=line,
+            customdata=values.sel(bound=["low", "high"]).transpose("examples", "bound").values,
+            hovertemplate=(
+                f"{name}, %{{x}} examples<br>error %{{y:.4f}}, 95% interval "
+                "%{customdata[0]:.4f} to %{customdata[1]:.4f}<extra></extra>"
+            ),
+        )
+        for name, (values, line) in curves.items()
+    }
