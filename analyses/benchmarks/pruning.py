@@ -1,6 +1,7 @@
 """What a dropped context saves: `python analyses/benchmarks/pruning.py`."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -28,6 +29,9 @@ holding keys and values for decoding on; beside it what keys and values must tak
 
 The defaults take some minutes; --no-memory saves a third."""
 FULL = "full inference"
+PROMPT_RELEASE = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+"""Has glibc give larger blocks back at once, so that a peak is what was held and not what was kept
+for later."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,11 @@ def memory(request: Request, layers: list[int], where: Where) -> pd.DataFrame:
         options |= {"threads": where.threads, **asdict(request)}
         arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         done = subprocess.run(
-            [sys.executable, str(script), *arguments], stdout=subprocess.PIPE, text=True, check=True
+            [sys.executable, str(script), *arguments],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            env=os.environ | PROMPT_RELEASE,
         )
         rows[layer] = [each / 1e6 for each in json.loads(done.stdout)]
     columns = ["peak_MB", "peak_with_cache_MB"]
