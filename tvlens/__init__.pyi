@@ -36,6 +36,7 @@ from .prompts import PositionIds as PositionIds
 from .prompts import Prompt as Prompt
 from .prompts import PromptFormat as PromptFormat
 from .prompts import Role as Role
+from .pruning import pruned_answers as pruned_answers
 from .results import AttentionMap as AttentionMap
 from .results import Conflict as Conflict
 from .results import Contributions as Contributions
@@ -51,6 +52,7 @@ from .results import LocalitySweep as LocalitySweep
 from .results import NoiseCurves as NoiseCurves
 from .results import PartEffects as PartEffects
 from .results import PatchMap as PatchMap
+from .results import Pruning as Pruning
 from .results import SaliencyMap as SaliencyMap
 from .results import TaskVectors as TaskVectors
 from .results import Transfer as Transfer

@@ -13,6 +13,7 @@ from tvlens.analysis.locality_map import locality_map
 from tvlens.analysis.noise import noise
 from tvlens.analysis.part_effects import part_effects
 from tvlens.analysis.patch_map import patch_map
+from tvlens.analysis.pruning import pruning
 from tvlens.analysis.saliency_map import saliency_map
 from tvlens.analysis.task_vectors import task_vectors
 from tvlens.analysis.transfer import transfer
@@ -31,6 +32,7 @@ __all__ = [
     "noise",
     "part_effects",
     "patch_map",
+    "pruning",
     "saliency_map",
     "task_vectors",
     "transfer",

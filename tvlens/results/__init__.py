@@ -16,8 +16,10 @@ from tvlens.results.intervals import (
     Bootstrap,
     adjusted,
     bootstrap_interval,
+    defined_gain,
     interval,
     jackknife_interval,
+    mean_with_interval,
     paired_difference,
     resampled_means,
     seed_resampled_means,
@@ -27,6 +29,7 @@ from tvlens.results.locality_sweep import LocalitySweep
 from tvlens.results.noise_curves import NoiseCurves, noise_table
 from tvlens.results.part_effects import PartEffects
 from tvlens.results.patch_map import PatchMap
+from tvlens.results.pruning import Pruning, cached_tokens
 from tvlens.results.ratios import mean_with_interval, ratio_of_means, recovery
 from tvlens.results.saliency_map import SaliencyMap
 from tvlens.results.shifted_errors import (
@@ -55,6 +58,7 @@ __all__ = [
     "NoiseCurves",
     "PartEffects",
     "PatchMap",
+    "Pruning",
     "Result",
     "SaliencyMap",
     "ShiftedErrors",
@@ -62,8 +66,10 @@ __all__ = [
     "Transfer",
     "adjusted",
     "bootstrap_interval",
+    "cached_tokens",
     "comparable_groups",
     "comparable_pairs",
+    "defined_gain",
     "difference_table",
     "figure",
     "interval",

@@ -4,7 +4,7 @@ import pandas as pd
 import xarray as xr
 
 from tvlens.results.base import Result
-from tvlens.results.intervals import interval, resampled_means
+from tvlens.results.intervals import mean_with_interval
 
 
 class ICLCurve(Result):
@@ -24,12 +24,4 @@ class ICLCurve(Result):
 
     def summary(self) -> xr.Dataset:
         """Means over episodes, with the ends of their 95% intervals, along `bound`."""
-        return self.data.map(_mean_with_interval)
-
-
-def _mean_with_interval(errors: xr.DataArray) -> xr.DataArray:
-    errors = errors.transpose("episode", ...)
-    low, high = interval(resampled_means(errors.values))
-    mean = errors.mean("episode")
-    bounds = [mean, mean.copy(data=low), mean.copy(data=high)]
-    return xr.concat(bounds, xr.Variable("bound", ["mean", "low", "high"]))
+        return self.data.map(mean_with_interval)

@@ -1,0 +1,153 @@
+"""How much of a context may be dropped above a layer, and what is lost?"""
+
+from collections.abc import Mapping
+
+import torch
+import xarray as xr
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformer_lens import HookedRootModule
+
+from tvlens.baselines import oracle_errors
+from tvlens.chunks import chunks
+from tvlens.patching import Site, count_layers
+from tvlens.progress import progress
+from tvlens.prompts import Episodes, PositionIds, PromptFormat
+from tvlens.residual_stream import ResidualStream, residual_stream
+from tvlens.results import Pruning
+from tvlens.tasks import Task
+
+Lengths = Int[Tensor, "1 length"]
+States = Mapping[Site, Float[Tensor, "episode length d_model"]]
+
+
+@torch.inference_mode()
+def pruning(
+    model: HookedRootModule,
+    task: Task,
+    format: PromptFormat,
+    episodes: Episodes,
+    queries: Episodes,
+    *,
+    position_ids: PositionIds = PositionIds.RESET,
+) -> Pruning:
+    """Errors when above a layer only the tokens of the query are left, at every layer and length.
+
+    Pruned inference is run as what it equals: a prompt of the query's tokens alone, at the
+    positions that they have in the context, whose residuals at the layer are those of the full
+    context. Since models are causal, one pass over the longest context gives those of all lengths.
+    What the arrays mean is in `Pruning`.
+
+    Args:
+        model: any model; `tvlens.pruning.pruned_answers` gives the same answers, and saves the
+            time, for a `HookedTransformer`.
+        episodes: the contexts; example n + 1 is asked after n examples.
+        queries: what task-vector prompting asks: other examples of the same functions
+            (`fresh_queries`).
+        position_ids: those of the zero-shot prompts of task-vector prompting.
+    """
+    shots, first = episodes.shots, format.first_length
+    lengths = torch.arange(first, shots, device=episodes.x.device)[None]
+    tokens = format.n_tokens(shots) + 2 * lengths.shape[1] * len(format.query)
+    parts = []
+    for rows in progress(list(chunks(episodes, tokens)), "pruning"):
+        some = episodes[rows]
+        context = residual_stream(model, format.context(some))
+        answers = context.outputs(format.answers(shots))[:, first:]
+        asked = _Asked(model, task, format, queries[rows], lengths, position_ids)
+        parts.append(
+            {
+                "icl": task.error(answers, some.target[:, first:]),
+                "zero_shot": asked.errors({}),
+                "tvp": torch.stack(
+                    [asked.errors(each) for each in _vectors(format, context, lengths)], dim=1
+                ),
+            }
+            | _pruned_errors(model, task, format, some, context, lengths)
+        )
+    data = xr.Dataset(
+        {name: _label(torch.cat([part[name] for part in parts])) for name in parts[0]},
+        coords={
+            "layer": range(count_layers(model) + 1),
+            "examples": range(first, shots),
+            "tokens": ("examples", [format.n_tokens(n + 1) for n in range(first, shots)]),
+        },
+        attrs={
+            "carrier": format.carrier.value,
+            "format": format.name,
+            "task": type(task).__name__,
+            "kept": len(format.query),
+        },
+    )
+    return Pruning(data.assign(oracle=oracle_errors(task, episodes).sel(examples=data.examples)))
+
+
+class _Asked:
+    """Prompts of a query alone, one for each context length, and the errors of answers to them."""
+
+    def __init__(
+        self,
+        model: HookedRootModule,
+        task: Task,
+        format: PromptFormat,
+        queries: Episodes,
+        lengths: Lengths,
+        position_ids: PositionIds,
+    ) -> None:
+        self.task, self.length = task, lengths.shape[1]
+        self.target = queries.target[:, -self.length :]
+        self.stream = residual_stream(model, format.zero_shot(queries, lengths, position_ids))
+
+    def errors(self, states: States) -> Float[Tensor, "episode length"]:
+        """Errors when some residuals are replaced by those of contexts."""
+        values = {
+            site: rearrange(state, "episode length d -> (episode length) 1 d")
+            for site, state in states.items()
+        }
+        answers = self.stream.answer(values)
+        answers = rearrange(answers, "(episode n) d -> episode n d", n=self.length)
+        return self.task.error(answers, self.target)
+
+
+def _pruned_errors(
+    model: HookedRootModule,
+    task: Task,
+    format: PromptFormat,
+    episodes: Episodes,
+    context: ResidualStream,
+    lengths: Lengths,
+) -> dict[str, Float[Tensor, "episode layer length"]]:
+    """Errors when the earlier tokens are dropped above each layer, while the prompt is read and
+    after that.
+    """
+    alone = _Asked(model, task, format, episodes, lengths, PositionIds.KEEP)
+    vectors = _vectors(format, context, lengths)
+    pruned, evicted = [], []
+    for layer in range(context.n_layers + 1):
+        sites = [Site(layer, role) for role in format.query]
+        states = _states(context, sites, lengths)
+        pruned.append(alone.errors(states))
+        if format.carrier is not format.answer:
+            for above in vectors[layer:]:
+                states |= above
+        evicted.append(alone.errors(states))
+    return {"pruned": torch.stack(pruned, dim=1), "evicted": torch.stack(evicted, dim=1)}
+
+
+def _vectors(format: PromptFormat, context: ResidualStream, lengths: Lengths) -> list[States]:
+    """The carrier's states at each layer."""
+    sites = [Site(layer, format.carrier) for layer in range(context.n_layers + 1)]
+    return [_states(context, [site], lengths) for site in sites]
+
+
+def _states(
+    context: ResidualStream, sites: list[Site], lengths: Lengths
+) -> dict[Site, Float[Tensor, "episode length d_model"]]:
+    """The residuals at some sites, one for each context length."""
+    return {site: context.read(site)[:, -lengths.shape[1] :] for site in sites}
+
+
+def _label(errors: Float[Tensor, "episode *layer length"]) -> xr.Variable:
+    dims = ("episode", "layer", "examples") if errors.dim() == 3 else ("episode", "examples")
+    return xr.Variable(dims, errors.float().cpu().numpy())
