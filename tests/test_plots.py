@@ -60,9 +60,9 @@ def test_curves_show_means_and_bands(planted: tvl.LocalityMap) -> None:
     drawn: Any = tvl.plots.plot_icl_curve(planted.curve())
     summary = planted.curve().summary()
     line = next(trace for trace in drawn.data if trace.name == "task vector")
-    np.testing.assert_array_equal(line.y, summary.tvp.sel(bound="mean"))
+    np.testing.assert_array_equal(line.y, summary.tvp.sel(bound="estimate"))
     np.testing.assert_allclose(
-        summary.tvp.sel(bound="mean"), planted.curve().data.tvp.mean("episode"), rtol=1e-6
+        summary.tvp.sel(bound="estimate"), planted.curve().data.tvp.mean("episode"), rtol=1e-6
     )
     low, high = drawn.data[list(drawn.data).index(line) - 2 :][:2]
     np.testing.assert_array_equal(low.y, summary.tvp.sel(bound="low"))

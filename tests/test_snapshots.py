@@ -63,7 +63,8 @@ def test_keeping_snapshots_does_not_change_the_training(tmp_path: Path) -> None:
 def test_a_resumed_run_has_all_snapshots(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     states = train_run(TINY, folder, device="cpu", snapshots=6)
-    next(states), next(states)
+    next(states)
+    next(states)
     states.close()
     train(TINY, folder, device="cpu", resume=True, snapshots=6)
     train(TINY, tmp_path / "whole", device="cpu", snapshots=6)

@@ -20,6 +20,8 @@ from tvlens.plots.page import write_page
 from tvlens.plots.part_effects import plot_part_effects
 from tvlens.plots.patch_map import plot_patch_map
 from tvlens.plots.png import write_png
+from tvlens.plots.pruning import plot_pruning, plot_pruning_curve
+from tvlens.plots.saliency_map import plot_saliency_map
 from tvlens.plots.transfer import plot_transfer
 
 __all__ = [
@@ -42,6 +44,9 @@ __all__ = [
     "plot_part_effects",
     "plot_patch_map",
     "plot_probe_targets",
+    "plot_pruning",
+    "plot_pruning_curve",
+    "plot_saliency_map",
     "plot_shift_differences",
     "plot_transfer",
     "write_page",

@@ -1,6 +1,7 @@
 """Figures of emergence: curves over training, and an animation of map and vectors."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -26,11 +27,12 @@ def plot_emergence(results: Emergence | Mapping[str, Emergence]) -> go.Figure:
         results: one training, or several by name, a column each.
     """
     named = {"": results} if isinstance(results, Emergence) else dict(results)
+    rows: Any = "rows"  # Which make_subplots takes, though its types say otherwise.
     result = make_subplots(
         rows=2,
         cols=len(named),
         subplot_titles=list(named),
-        shared_yaxes="rows",
+        shared_yaxes=rows,
         shared_xaxes=True,
         vertical_spacing=0.08,
     )
@@ -86,7 +88,7 @@ def _(result: Emergence) -> go.Figure:
 
 def _layer_colours(count: int) -> list[str]:
     """From light to dark with the layer, readable without telling red from green."""
-    return sample_colorscale("Plasma_r", np.linspace(0.15, 0.95, count))
+    return [str(each) for each in sample_colorscale("Plasma_r", np.linspace(0.15, 0.95, count))]
 
 
 def _error_lines(result: Emergence, show_legend: bool) -> list[go.Scatter]:

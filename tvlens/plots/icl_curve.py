@@ -38,7 +38,7 @@ def _(result: ICLCurve) -> go.Figure:
 
 def _line_with_band(name: str, values: xr.DataArray, show_legend: bool) -> list[go.Scatter]:
     colour, x = COLOURS[name], values.examples.values
-    low, mean, high = (values.sel(bound=bound).values for bound in ("low", "mean", "high"))
+    low, mean, high = (values.sel(bound=bound).values for bound in ("low", "estimate", "high"))
     edge = {"x": x, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
     edge |= {"showlegend": False, "legendgroup": name}
     return [

@@ -42,7 +42,7 @@ def plot_pruning(results: Pruning | Mapping[str, Pruning]) -> go.Figure:
     for index, result in enumerate(named.values()):
         row, column = _place(index)
         kept, cache = result.kept().isel(examples=-1), result.cache().isel(examples=-1)
-        errors = result.errors().isel(examples=-1).sel(bound="mean")
+        errors = result.errors().isel(examples=-1).sel(bound="estimate")
         lowest = min(lowest, float(kept.low.min()))
         for way in reversed(WAYS):
             for trace in _line_with_band(way, kept.sel(way=way), errors, cache):
@@ -165,7 +165,7 @@ def _lines(errors: xr.Dataset) -> dict[str, go.Scatter]:
     return {
         name: go.Scatter(
             x=values.examples.values,
-            y=values.sel(bound="mean").values,
+            y=values.sel(bound="estimate").values,
             name=name,
             legendgroup=name,
             mode="lines",

@@ -4,7 +4,9 @@ import pandas as pd
 import xarray as xr
 
 from tvlens.results.base import Result
+from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import interval, resampled_means
+from tvlens.results.ratios import means_with_intervals
 
 
 class AttentionMap(Result):
@@ -27,7 +29,7 @@ class AttentionMap(Result):
 
     def means(self) -> xr.Dataset:
         """Means over episodes, with the ends of their 95% intervals, along `bound`."""
-        return self.data.map(_mean_with_interval)
+        return means_with_intervals(self.data)
 
     def scores(self) -> pd.DataFrame:
         """Attention of the head that has most of it, of all heads of all blocks.
@@ -55,7 +57,7 @@ class AttentionMap(Result):
                 above = data[name].sel(asking=answer, asked=carrier)
                 rows[f"{name}_answer_to_carrier"] = above.sel(block=slice(layer + 1, None))
         table = {name: _largest(attention) for name, attention in rows.items()}
-        return pd.DataFrame.from_dict(table, "index", columns=["estimate", "low", "high"])
+        return pd.DataFrame.from_dict(table, "index", columns=list(BOUNDS))
 
 
 def _largest(attention: xr.DataArray) -> list[float]:
@@ -64,11 +66,3 @@ def _largest(attention: xr.DataArray) -> list[float]:
     largest = heads.isel(part=int(heads.mean("episode").values.argmax())).values
     low, high = interval(resampled_means(largest))
     return [float(largest.mean()), float(low), float(high)]
-
-
-def _mean_with_interval(attention: xr.DataArray) -> xr.DataArray:
-    attention = attention.transpose("episode", ...)
-    low, high = interval(resampled_means(attention.values))
-    mean = attention.mean("episode")
-    bounds = [mean, mean.copy(data=low), mean.copy(data=high)]
-    return xr.concat(bounds, xr.Variable("bound", ["estimate", "low", "high"]))

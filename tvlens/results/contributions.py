@@ -6,8 +6,9 @@ import xarray as xr
 from jaxtyping import Float
 
 from tvlens.results.base import Result
+from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import interval, resampled_means
-from tvlens.results.shares import effective_number, shares
+from tvlens.results.ratios import effective_number, shares
 
 
 class Contributions(Result):
@@ -76,7 +77,7 @@ class Contributions(Result):
         estimates = scores({name: v.mean(0, keepdims=True) for name, v in values.items()})
         resampled = scores({name: resampled_means(v) for name, v in values.items()})
         rows = {name: (estimates[name][0], *interval(resampled[name])) for name in estimates}
-        return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "low", "high"])
+        return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
 
 
 def _squared_norm(vector: xr.DataArray, whole: xr.DataArray) -> xr.DataArray:

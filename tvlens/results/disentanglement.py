@@ -5,9 +5,9 @@ import pandas as pd
 import xarray as xr
 
 from tvlens.results.base import Result
-from tvlens.results.intervals import resampled_means
+from tvlens.results.bounds import label_bounds
+from tvlens.results.intervals import interval, resampled_means
 from tvlens.results.ratios import (
-    bounded,
     defined_gain,
     mean_with_interval,
     ratio_of_means,
@@ -95,7 +95,8 @@ class Disentanglement(Result):
         moments = (within, (centre**2).sum(-1), centre)
         estimate = self._variance_share(*(each.mean(0, keepdims=True) for each in moments))[0]
         resampled = self._variance_share(*map(resampled_means, moments))
-        return bounded(self.data.within.isel(function=0, drop=True), estimate, resampled)
+        template = self.data.within.isel(function=0, drop=True)
+        return label_bounds(template, estimate, *interval(resampled))
 
     def _variance_share(
         self, within: np.ndarray, square: np.ndarray, centre: np.ndarray

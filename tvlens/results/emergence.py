@@ -46,8 +46,8 @@ class Emergence(Result):
         ]
         coordinates = xr.concat(scores, steps).rename(episode="context")
         data["coordinates"] = _turned(coordinates.transpose("step", "context", "axis"))
-        last = next(reversed(geometries.values()))
-        return cls(data.assign_attrs(layer=last.data.attrs["layer"]))
+        layer = geometries[max(geometries)].data.attrs["layer"]
+        return cls(data.assign_attrs(layer=layer))
 
     @property
     def steps(self) -> list[int]:

@@ -4,7 +4,8 @@ import pandas as pd
 import xarray as xr
 
 from tvlens.results.base import Result
-from tvlens.results.intervals import mean_with_interval
+from tvlens.results.bounds import BOUNDS
+from tvlens.results.ratios import means_with_intervals
 
 
 class ICLCurve(Result):
@@ -18,10 +19,9 @@ class ICLCurve(Result):
     def scores(self) -> pd.DataFrame:
         """Errors at the longest context."""
         rows = self.summary().isel(examples=-1)
-        columns = {"mean": "estimate", "low": "low", "high": "high"}
-        table = pd.DataFrame({name: rows[name].values for name in rows}, index=list(columns))
-        return table.T.rename(columns=columns)
+        table = {name: rows[name].values for name in rows}
+        return pd.DataFrame.from_dict(table, orient="index", columns=list(BOUNDS))
 
     def summary(self) -> xr.Dataset:
         """Means over episodes, with the ends of their 95% intervals, along `bound`."""
-        return self.data.map(mean_with_interval)
+        return means_with_intervals(self.data)

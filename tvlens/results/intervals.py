@@ -66,23 +66,6 @@ def interval(
     return low, high
 
 
-def mean_with_interval(values: xr.DataArray) -> xr.DataArray:
-    """The mean over episodes and the ends of its 95% interval, along `bound`."""
-    values = values.transpose("episode", ...)
-    low, high = interval(resampled_means(values.values))
-    mean = values.mean("episode")
-    bounds = [mean, mean.copy(data=low), mean.copy(data=high)]
-    return xr.concat(bounds, xr.Variable("bound", ["mean", "low", "high"]))
-
-
-def defined_gain(gain: Float[np.ndarray, "episode ..."]) -> Float[np.ndarray, "episode ..."]:
-    """What each episode gains, or nan where the mean of it is below three standard errors, so that
-    a share of it means nothing.
-    """
-    standard_error = gain.std(0, ddof=1) / np.sqrt(len(gain))
-    return np.where(gain.mean(0) <= 3 * standard_error, np.nan, gain)
-
-
 def bootstrap_interval(
     values: Float[np.ndarray, "episode ..."],
     statistic: Callable[..., np.ndarray | float] = np.mean,

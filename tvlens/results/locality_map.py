@@ -9,7 +9,7 @@ from tvlens.results.base import Result
 from tvlens.results.bounds import BOUNDS
 from tvlens.results.icl_curve import ICLCurve
 from tvlens.results.intervals import interval, resampled_means
-from tvlens.results.shares import defined, effective_number
+from tvlens.results.ratios import defined, effective_number
 
 _ERRORS = ("icl", "zero_shot", "oracle", "tvp", "window", "ablated", "ignorant")
 _CONTROLS = ("shuffled", "random", "untrained")

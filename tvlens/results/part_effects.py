@@ -5,8 +5,9 @@ import pandas as pd
 import xarray as xr
 
 from tvlens.results.base import Result
+from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import adjusted, interval
-from tvlens.results.shares import clear, effective_number, resampled_shares, shares
+from tvlens.results.ratios import defined_gain, effective_number, resampled_ratios, shares
 
 _ABLATIONS = {"written": "tvp", "gathered": "tvp", "read": "tvp", "in_context": "icl"}
 """What is lost without a part, and the error with it."""
@@ -70,7 +71,7 @@ class PartEffects(Result):
         for effect in EFFECTS:
             if effect.endswith("_removed"):
                 continue
-            estimate, resampled = resampled_shares(*self._ratio(effect))
+            estimate, resampled = resampled_ratios(*self._ratio(effect), "episode")
             for name, some in (("part", ~together), ("block", together)):
                 largest = int(np.where(some, estimate, -np.inf).argmax())
                 rows[f"{effect}_{name}"] = (estimate[largest], *interval(resampled[:, largest]))
@@ -78,11 +79,12 @@ class PartEffects(Result):
             spread = interval(effective_number(resampled[:, ~together]))
             clear = rows[f"{effect}_part"][1] > 0
             rows[f"{effect}_number"] = (number, *spread) if clear else (np.nan,) * 3
-        return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "low", "high"])
+        return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
 
     def _ratio(self, effect: str) -> tuple[xr.DataArray, xr.DataArray]:
         """What is lost or restored in each episode, and what there is to lose or restore."""
         data = self.data
         if effect in _ABLATIONS:
-            return data[effect] - data[_ABLATIONS[effect]], clear(data.zero_shot - data.icl)
-        return data.corrupt - data[effect], clear(data.corrupt - data.icl)
+            gain = defined_gain(data.zero_shot, data.icl, "episode")
+            return data[effect] - data[_ABLATIONS[effect]], gain
+        return data.corrupt - data[effect], defined_gain(data.corrupt, data.icl, "episode")

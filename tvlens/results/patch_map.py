@@ -7,10 +7,9 @@ import pandas as pd
 import xarray as xr
 
 from tvlens.results.base import Result
+from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import interval, resampled_means
-from tvlens.results.shares import clear, shares
-
-BOUNDS = ["estimate", "low", "high"]
+from tvlens.results.ratios import defined_gain, shares
 
 
 class PatchMap(Result):
@@ -39,7 +38,7 @@ class PatchMap(Result):
         data = self.data
         patches = pd.Index(["patched", "removed"], name="patch")
         errors = xr.concat([data.patched, data.removed], patches)
-        result = shares(data.corrupt - errors, clear(data.corrupt - data.clean))
+        result = shares(data.corrupt - errors, defined_gain(data.corrupt, data.clean, "episode"))
         return result.assign_attrs(data.attrs)
 
     def scores(self) -> pd.DataFrame:
@@ -62,4 +61,4 @@ class PatchMap(Result):
             for patch, ending in (("patched", ""), ("removed", "_removed")):
                 cell = each.sel(patch=patch).isel(layer=best)
                 rows[f"{role}_{tokens}{ending}"] = [float(cell[bound]) for bound in BOUNDS]
-        return pd.DataFrame.from_dict(rows, orient="index", columns=BOUNDS)
+        return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))

@@ -6,17 +6,13 @@ import xarray as xr
 from jaxtyping import Float
 
 from tvlens.results.base import Result
-from tvlens.results.intervals import (
-    defined_gain,
-    interval,
-    mean_with_interval,
-    resampled_means,
-)
+from tvlens.results.bounds import BOUNDS
+from tvlens.results.intervals import interval, resampled_means
+from tvlens.results.ratios import defined, means_with_intervals
 
 WAYS = ("pruned", "evicted", "tvp")
 FREE = 0.95
 """The share of the gain that is as good as all of it, for `Pruning.scores`."""
-BOUNDS = ("estimate", "low", "high")
 
 
 def cached_tokens(n_layers: int, layer: int, tokens: int, kept: int) -> int:
@@ -79,7 +75,7 @@ class Pruning(Result):
 
     def errors(self) -> xr.Dataset:
         """Mean errors, with the ends of their 95% intervals, along `bound`."""
-        return self.data.map(mean_with_interval)
+        return means_with_intervals(self.data)
 
     def scores(self) -> pd.DataFrame:
         """What counts at the longest context, a row each, with 95% intervals.
@@ -129,7 +125,7 @@ class Pruning(Result):
         alone = self.data.zero_shot if way == "tvp" else self.data.pruned.isel(layer=0, drop=True)
         saved = (alone - errors).transpose(*dims).values.astype(float)
         gain = (alone - self.data.icl).transpose("episode", "examples").values.astype(float)
-        return saved, defined_gain(gain)
+        return saved, defined(gain)
 
 
 def _lowest(shares: Float[np.ndarray, "sample layer 1"]) -> Float[np.ndarray, " sample"]:

@@ -1,13 +1,14 @@
-"""Ratios of means with intervals, and recovery, the ratio that most analyses report."""
+"""Means over replicates and ratios of means, with intervals; recovery, the ratio most asked for."""
 
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from jaxtyping import Float
 
 from tvlens.results.bounds import BOUNDS, label_bounds
-from tvlens.results.intervals import interval, resampled_means
+from tvlens.results.intervals import interval, paired_difference, resampled_means
 
 NOTHING = (np.nan, np.nan, np.nan)
 """The row of a score that is not defined."""
@@ -23,18 +24,44 @@ def ratio_of_means(numerator: xr.DataArray, denominator: xr.DataArray, over: str
         `estimate`, `low`, `high` (95%, by bootstrap over replicates, which are drawn jointly) over
         the other dimensions of the numerator; nan where the denominator is 0.
     """
+    estimate, resampled = resampled_ratios(numerator, denominator, over)
+    template = numerator.transpose(over, ...).isel({over: 0}, drop=True)
+    return label_bounds(template, estimate, *interval(resampled))
+
+
+def resampled_ratios(
+    numerator: xr.DataArray, denominator: xr.DataArray, over: str
+) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "resample ..."]]:
+    """The ratios of `ratio_of_means`, and those of samples of the replicates, for functions of
+    several.
+    """
     top = numerator.transpose(over, ...)
     bottom = denominator.broadcast_like(top).transpose(*top.dims).values.astype(float)
     values = top.values.astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
-        resampled = resampled_means(values) / _nonzero(resampled_means(bottom))
         estimate = values.mean(0) / _nonzero(bottom.mean(0))
-    return bounded(top.isel({over: 0}, drop=True), estimate, resampled)
+        return estimate, resampled_means(values) / _nonzero(resampled_means(bottom))
+
+
+def shares(parts: xr.DataArray, whole: xr.DataArray) -> xr.Dataset:
+    """Means of parts over the mean of a whole, both over episodes, told from 0.
+
+    Returns:
+        What `ratio_of_means` does, and `p` and `q` of `paired_difference`: whether the mean of
+        `parts` differs from 0.
+    """
+    told = paired_difference(parts, xr.zeros_like(parts))[["p", "q"]]
+    return ratio_of_means(parts, whole, "episode").assign(told.data_vars)
 
 
 def mean_with_interval(values: xr.DataArray, over: str) -> xr.Dataset:
-    """The mean over replicates, with its 95% interval."""
+    """The mean over replicates, with its 95% interval: `estimate`, `low`, `high`."""
     return ratio_of_means(values, xr.ones_like(values[over], dtype=float), over)
+
+
+def means_with_intervals(data: xr.Dataset) -> xr.Dataset:
+    """Every variable's mean over episodes with its 95% interval, along `bound`."""
+    return data.map(lambda each: mean_with_interval(each, "episode").to_array("bound"))
 
 
 def recovery(
@@ -50,20 +77,25 @@ def recovery(
     return ratio_of_means(saved, defined_gain(zero_shot, icl, over), over)
 
 
-def defined_gain(zero_shot: xr.DataArray, icl: xr.DataArray, over: str) -> xr.DataArray:
-    """What in-context learning gains, or nan where a share of it would mean nothing: where its mean
-    is below three standard errors.
-    """
-    gain = zero_shot - icl
-    standard_error = gain.std(over, ddof=1) / np.sqrt(gain.sizes[over])
-    return gain.where(gain.mean(over) > 3 * standard_error)
+def defined_gain(worse: xr.DataArray, better: xr.DataArray, over: str) -> xr.DataArray:
+    """How much smaller the second of two errors is, as `defined` has it."""
+    gain = (worse - better).transpose(over, ...)
+    return gain.copy(data=defined(gain.values.astype(float)))
 
 
-def bounded(
-    template: xr.DataArray, estimate: np.ndarray | float, resampled: np.ndarray
-) -> xr.Dataset:
-    """An estimate and the ends of its 95% interval, labelled as `template` is."""
-    return label_bounds(template, estimate, *interval(resampled))
+def defined(whole: Float[np.ndarray, "episode ..."]) -> Float[np.ndarray, "episode ..."]:
+    """A whole, or nan where its mean is below three standard errors and a share means nothing."""
+    standard_error = whole.std(0, ddof=1) / np.sqrt(len(whole))
+    return np.where(whole.mean(0) <= 3 * standard_error, np.nan, whole)
+
+
+def effective_number(values: Float[np.ndarray, "... place"]) -> Float[np.ndarray, "..."]:
+    """How many places share what is positive of some values: exp(entropy); 1 is a single place."""
+    positive = np.maximum(values, 0)
+    total = positive.sum(-1, keepdims=True)
+    share = positive / np.where(total > 0, total, np.nan)
+    logs = np.log(share, out=np.zeros_like(share), where=share > 0)
+    return np.asarray(np.exp(-(share * logs).sum(-1)))
 
 
 def score_table(rows: Mapping[str, xr.Dataset | tuple[float, float, float]]) -> pd.DataFrame:

@@ -4,8 +4,9 @@ import pandas as pd
 import xarray as xr
 
 from tvlens.results.base import Result
+from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import interval, resampled_means
-from tvlens.results.shares import shares
+from tvlens.results.ratios import shares
 
 
 class SaliencyMap(Result):
@@ -61,4 +62,4 @@ class SaliencyMap(Result):
             resampled = resampled_means(some.values) / resampled_means(total.values)
             bounds = interval(resampled)
             rows[name] = [float(some.mean() / total.mean()), *map(float, bounds)]
-        return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "low", "high"])
+        return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
