@@ -25,19 +25,16 @@ PAGE = Page(
 def analyse(subject: Subject) -> tvl.Conflict:
     """Whom one model follows."""
     model, task, format = subject.asked
-    generator, pairs = subject.generator, subject.config.episodes
-    both = tvl.sample_contexts(task, pairs, 2, subject.shots, generator=generator)
-    episodes, again = both[::2], both[1::2]
-    queries = tvl.fresh_queries(task, episodes, generator=generator)
+    both, queries = subject.contexts(subject.config.episodes, 2)
     return tvl.analysis.conflict(
         model,
         task,
         format,
-        episodes,
-        again,
-        queries,
+        both[::2],
+        both[1::2],
+        queries[::2],
         layer=subject.layer,
-        generator=generator,
+        generator=subject.generator,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from study import Study, Subject
 
 import tvlens as tvl
@@ -25,14 +24,7 @@ def sample_contexts(subject: Subject) -> tvl.Episodes:
     """The same contexts for all models of a task."""
     config = subject.config
     assert isinstance(config, ContextStudy)
-    generator = torch.Generator(subject.run.model.W_E.device).manual_seed(config.seed)
-    return tvl.sample_contexts(
-        subject.run.experiment.task,
-        config.functions,
-        config.contexts,
-        subject.shots,
-        generator=generator,
-    )
+    return subject.contexts(config.functions, config.contexts)[0]
 
 
 def read_vectors(subject: Subject) -> tvl.TaskVectors:

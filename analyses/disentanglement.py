@@ -47,11 +47,8 @@ def analyse(subject: Subject) -> tvl.Disentanglement:
     """What the vectors of one model hold."""
     config, (model, task, format) = subject.config, subject.asked
     assert isinstance(config, Contexts)
-    functions, generator = config.episodes // config.contexts, subject.generator
-    episodes = tvl.sample_contexts(
-        task, functions, config.contexts, subject.shots, generator=generator
-    )
-    queries = tvl.fresh_queries(task, episodes, generator=generator)
+    functions = config.episodes // config.contexts
+    episodes, queries = subject.contexts(functions, config.contexts)
     vectors = tvl.analysis.task_vectors(model, task, format, episodes)
     return tvl.analysis.disentanglement(
         model,
@@ -61,7 +58,7 @@ def analyse(subject: Subject) -> tvl.Disentanglement:
         queries,
         vectors,
         layer=subject.layer,
-        generator=generator,
+        generator=subject.generator,
     )
 
 

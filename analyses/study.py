@@ -83,12 +83,17 @@ class Subject:
     @functools.cached_property
     def generator(self) -> torch.Generator:
         """Of everything random in the study of this model but its episodes; on its device."""
-        generator = torch.Generator(self.run.model.W_E.device)
-        return generator.manual_seed(self.config.seed + CONTROL_SEED)
+        return self._seeded(self.config.seed + CONTROL_SEED)
 
     def episodes(self) -> tuple[tvl.Episodes, tvl.Episodes]:
         """The test episodes, and fresh queries of the same functions."""
         return self._sample(self.config.seed)
+
+    def contexts(self, functions: int, contexts: int) -> tuple[tvl.Episodes, tvl.Episodes]:
+        """Several test episodes of each of some functions, and fresh queries of the same."""
+        task, generator = self.run.experiment.task, self._seeded(self.config.seed)
+        episodes = tvl.sample_contexts(task, functions, contexts, self.shots, generator=generator)
+        return episodes, tvl.fresh_queries(task, episodes, generator=generator)
 
     @functools.cached_property
     def layer(self) -> int:
@@ -102,10 +107,12 @@ class Subject:
         return tvl.best_layer(*self.asked, episodes, queries)
 
     def _sample(self, seed: int) -> tuple[tvl.Episodes, tvl.Episodes]:
-        task = self.run.experiment.task
-        generator = torch.Generator(self.run.model.W_E.device).manual_seed(seed)
+        task, generator = self.run.experiment.task, self._seeded(seed)
         episodes = tvl.sample_episodes(task, self.config.episodes, self.shots, generator=generator)
         return episodes, tvl.fresh_queries(task, episodes, generator=generator)
+
+    def _seeded(self, seed: int) -> torch.Generator:
+        return torch.Generator(self.run.model.W_E.device).manual_seed(seed)
 
 
 @dataclass(frozen=True)

@@ -404,7 +404,7 @@ def test_figures_show_the_numbers_of_the_results(planted: tvl.Pruning) -> None:
             np.testing.assert_array_equal(line.y, kept.estimate.sel(way=way))
             np.testing.assert_array_equal(line.customdata[:, 0], kept.low.sel(way=way))
             errors = planted.data[way].isel(examples=-1).mean("episode")
-            np.testing.assert_allclose(line.customdata[:, 2], errors)
+            np.testing.assert_allclose(line.customdata[:, 2], errors, rtol=1e-6)
     share = round(100 * (2 * 14 + 3 * 2) / (5 * 14))
     assert figure.layout.xaxis.ticktext[2] == f"2<br>{share}%"
     assert planted._repr_html_()

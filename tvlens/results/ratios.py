@@ -39,7 +39,7 @@ def resampled_ratios(
     bottom = denominator.broadcast_like(top).transpose(*top.dims).values.astype(float)
     values = top.values.astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
-        estimate = values.mean(0) / _nonzero(bottom.mean(0))
+        estimate = np.asarray(values.mean(0) / _nonzero(bottom.mean(0)))
         return estimate, resampled_means(values) / _nonzero(resampled_means(bottom))
 
 
