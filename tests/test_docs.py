@@ -7,7 +7,7 @@ import pytest
 import tvlens as tvl
 from tests.readme_example import ROOT, python_blocks
 
-PAGES = ("README.md", "docs/extending.md")
+PAGES = ("README.md", "docs/extending.md", "docs/analyses.md", "docs/analyses/emergence.md")
 
 
 @pytest.mark.parametrize("page", PAGES)
