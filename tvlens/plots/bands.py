@@ -44,8 +44,8 @@ def line_with_band(
             line={"color": colour, "dash": dash},
             customdata=np.stack([low, high], axis=1),
             hovertemplate=(
-                f"{name}, %{{x}} {over}<br>{unit or name} %{{y:.3f}}, "
-                "95% interval %{customdata[0]:.3f} to %{customdata[1]:.3f}<extra></extra>"
+                f"{name}, %{{x}} {over}<br>{unit or name} %{{y:.4f}}, "
+                "95% interval %{customdata[0]:.4f} to %{customdata[1]:.4f}<extra></extra>"
             ).replace("%{x} layer", "layer %{x}"),
         ),
     ]
