@@ -19,6 +19,14 @@ class ContextStudy(Study):
     contexts: int = 50
     """Contexts of each function."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.functions < 2 or self.contexts < 2:
+            raise tvl.InputError(
+                f"--functions {self.functions} --contexts {self.contexts} leave nothing to "
+                "compare; give at least 2 of each."
+            )
+
 
 def sample_contexts(subject: Subject) -> tvl.Episodes:
     """The same contexts for all models of a task."""

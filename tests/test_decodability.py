@@ -320,7 +320,7 @@ def test_the_noise_that_a_vector_carries_lowers_its_r2() -> None:
     ("functions", "contexts", "options", "message"),
     [
         (4, 4, {}, "at least 5 functions .* got 4"),
-        (8, 3, {}, "at least 4 contexts each, got 8 with 3 to 3"),
+        (8, 3, {}, "at least 4 contexts each, got 8 with 3 at least"),
         (8, 4, {"folds": 2}, "at least 3 folds.*got 2"),
         (8, 4, {"layer": 5}, "no layer 5; the layers are 0 to 4"),
     ],

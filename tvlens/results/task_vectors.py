@@ -41,7 +41,7 @@ class TaskVectors(Result):
         if len(counts) < functions or counts.min() < contexts:
             raise InputError(
                 f"Expected at least {functions} functions with at least {contexts} contexts each, "
-                f"got {len(counts)} with {counts.min()} to {counts.max()}. Draw them with "
+                f"got {len(counts)} with {counts.min()} at least. Draw them with "
                 f"sample_contexts(task, functions=.., contexts=.., ..)."
             )
 
