@@ -132,6 +132,33 @@ def test_an_answer_does_not_depend_on_what_else_is_asked(planted: tvl.Distributi
     xr.testing.assert_equal(few.data, planted.data.sel(shift=few.data["shift"].values))
 
 
+def test_a_shorter_context_that_is_asked_for_is_compared_with_the_standard() -> None:
+    found = shifts_of(planted_model(2, 1, 2, TASK.d), (ContextLength(1), OrthogonalQuery()))
+    references = dict(zip(found.data["shift"].values, found.data.reference.values, strict=True))
+    assert references["1 examples"] == "standard"
+    assert references["query orthogonal to context"] == "1 examples"
+    knows_one = found.data.icl.sel(shift="1 examples").mean()
+    np.testing.assert_allclose(knows_one, 1 - 1 / TASK.d, atol=0.3)  # The law of least squares.
+
+
+def test_only_what_drew_the_same_can_be_compared() -> None:
+    model, data = planted_model(2, 1, 2, TASK.d), data_of(batch=4)
+    first, second = (
+        tvl.analysis.distribution_shifts(
+            model,
+            TASK,
+            tvl.ZXY,
+            *data,
+            layer=LAYER,
+            generator=Generator().manual_seed(seed),
+            shifts=(SkewedInputs(),),
+        )
+        for seed in (1, 2)
+    )
+    with pytest.raises(tvl.InputError, match="different episodes or draws"):
+        first.compare(second)
+
+
 def test_longer_contexts_need_positions_for_them() -> None:
     short = untrained_model(n_ctx=3 * 8 + 2)
     assert shifts_of(short, (ShuffledOrder(),), batch=4).data.sizes["shift"] == 2

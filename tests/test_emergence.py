@@ -79,6 +79,15 @@ def test_half_of_the_gain_is_dated_by_the_first_model_that_has_it(planted: tvl.E
     assert np.isnan(planted_without_a_vector().scores().loc["steps_to_tvp", "estimate"])
 
 
+def test_where_nothing_emerges_no_step_is_named() -> None:
+    generator = torch.Generator().manual_seed(3)
+    config = tvl.ModelConfig(n_layers=3, d_model=16, n_heads=2)
+    model = tvl.HookedTransformer(config, tvl.ZXY.d_in(D, 1), 1, generator=generator)
+    scores = emerge([(0, model), (10, model), (100, model)]).scores()["estimate"]
+    assert scores[["steps_to_icl", "steps_to_tvp"]].isna().all()
+    assert scores["steps_to_eta2"] == 0  # Whatever is above chance was there from the start.
+
+
 def test_every_model_gets_the_same_random_controls() -> None:
     model = planted_model(3, 1, 2, D)
     twice = emerge([(0, model), (7, model)])

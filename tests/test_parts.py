@@ -168,7 +168,10 @@ def test_contributions_sum_to_the_vector(format: PromptFormat):
         np.testing.assert_allclose(shares.sel(measure="whole"), 1, rtol=0, atol=1e-10)
         same_for_all = layer == 0 and format.carrier is not Role.X
         expected = np.nan if same_for_all else 1
-        np.testing.assert_allclose(shares.sel(measure="task"), expected, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(shares.sel(measure="varying"), expected, rtol=0, atol=1e-10)
+        scores = result.scores()["estimate"]
+        assert scores[["heads", "MLPs", "largest", "parts"]].isna().all() == same_for_all
+        assert (scores["varying_norm"] == 0) == same_for_all
 
 
 def test_shares_of_a_hand_made_vector():
@@ -191,10 +194,10 @@ def test_shares_of_a_hand_made_vector():
     )
     shares = result.shares().estimate
     np.testing.assert_allclose(shares.sel(measure="whole"), [4 / 5, 0.75 / 5, 0.25 / 5])
-    np.testing.assert_allclose(shares.sel(measure="task"), [0, 0.75, 0.25])
+    np.testing.assert_allclose(shares.sel(measure="varying"), [0, 0.75, 0.25])
     scores = result.scores()["estimate"]
     entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
-    expected = {"embedding": 0, "heads": 1, "MLPs": 0, "largest": 0.75, "task_norm": 1 / 5}
+    expected = {"embedding": 0, "heads": 1, "MLPs": 0, "largest": 0.75, "varying_norm": 1 / 5}
     for name, value in (expected | {"parts": np.exp(entropy)}).items():
         np.testing.assert_allclose(scores[name], value, atol=1e-12, err_msg=name)
 
@@ -202,7 +205,7 @@ def test_shares_of_a_hand_made_vector():
 def test_the_copying_head_makes_all_of_the_task():
     episodes, _, _ = data(Constant())
     result = tvl.analysis.contributions(CopyModel(), Constant(), ZXY, episodes, layer=1)
-    task = result.shares().estimate.sel(measure="task")
+    task = result.shares().estimate.sel(measure="varying")
     expected = [float(part == "head 1.1") for part in task.part.values]
     np.testing.assert_allclose(task, expected, rtol=0, atol=1e-12)
 
@@ -399,9 +402,9 @@ def test_figures_show_the_numbers(results: Any):
     shares = added.shares()
     whole, task = drawn.data[:2]
     np.testing.assert_array_equal(whole.y, shares.estimate.sel(measure="whole"))
-    np.testing.assert_array_equal(task.y, shares.estimate.sel(measure="task"))
+    np.testing.assert_array_equal(task.y, shares.estimate.sel(measure="varying"))
     low = np.asarray(task.customdata)[:, 0]
-    np.testing.assert_array_equal(low, shares.low.sel(measure="task"))
+    np.testing.assert_array_equal(low, shares.low.sel(measure="varying"))
     assert list(task.x) == list(added.data.part.values)
 
     drawn = tvl.plots.plot_part_effects({"a": effects, "b": effects})

@@ -149,3 +149,13 @@ def test_the_script_maps_models_that_ship(script: Script, tmp_path: Path):
     assert {path.name for path in tmp_path.iterdir()} == endings
     found = tvl.results.load_results(tvl.PatchMap, tmp_path / "patch_map.nc")["offset-tvp"]
     assert float(found.data.corrupt.mean()) > float(found.data.clean.mean())
+
+
+def test_a_model_of_one_block_has_errors_and_no_layer_to_choose() -> None:
+    generator = torch.Generator().manual_seed(0)
+    episodes = tvl.sample_episodes(TASK, 16, 4, generator=generator)
+    corrupted = tvl.relabelled(TASK, episodes, generator=generator)
+    config = tvl.ModelConfig(n_layers=1, d_model=8, n_heads=2)
+    model = tvl.HookedTransformer(config, ZXY.d_in(TASK.d_x, 1), 1, generator=generator)
+    scores = tvl.analysis.patch_map(model, TASK, ZXY, episodes, corrupted).scores()
+    assert list(scores.index) == ["clean", "corrupt"]

@@ -78,6 +78,19 @@ def test_a_resumed_run_has_all_snapshots(tmp_path: Path) -> None:
         assert same_weights(mine, whole), step
 
 
+@pytest.mark.parametrize("other", [0, 3])
+def test_a_series_is_neither_left_unfinished_nor_mixed_with_another(
+    tmp_path: Path, other: int
+) -> None:
+    folder = tmp_path / "run"
+    states = train_run(TINY, folder, device="cpu", snapshots=6)
+    for _ in range(3):
+        next(states)
+    states.close()
+    with pytest.raises(InputError, match="has snapshots of steps"):
+        train_run(TINY, folder, device="cpu", resume=True, snapshots=other)
+
+
 def test_a_run_without_snapshots_says_how_to_get_them(tmp_path: Path) -> None:
     train(TINY, tmp_path / "run", device="cpu")
     with pytest.raises(InputError, match=r"has no snapshots\. Train with"):

@@ -24,6 +24,7 @@ from tvlens.tasks import (
     Task,
     TokenOffset,
     oracle_predictions,
+    sample_episodes,
 )
 
 
@@ -272,3 +273,15 @@ def test_offset_labels_are_uniform_where_noise_replaced_them():
 def test_a_task_that_can_not_be_drawn_is_refused(make):
     with pytest.raises(InputError):
         make()
+
+
+@pytest.mark.parametrize(
+    "task", [LinearRegression(d=3), Sinusoid()], ids=lambda t: type(t).__name__
+)
+def test_the_oracle_answers_in_the_precision_that_it_is_asked_in(task: Task):
+    generator = torch.Generator().manual_seed(0)
+    episodes = sample_episodes(task, 4, 9, generator=generator)
+    x, y = episodes.x.double(), episodes.y.double()
+    found = task.oracle(x[:, :8], y[:, :8], x[:, 8:])
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, y[:, 8:], rtol=1e-4, atol=1e-4)

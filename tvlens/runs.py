@@ -89,6 +89,7 @@ def train_run(
     else:
         state = TrainState.start(experiment, chosen)
         write_json(folder / EXPERIMENT, experiment.to_json())
+    _check_series(folder, kept, state.step)
     return _train_into(folder, experiment, state, compile, kept)
 
 
@@ -212,6 +213,16 @@ def _check_free(folder: Path, experiment: Experiment, resume: bool) -> None:
                 f"The unfinished run in {folder} is another experiment: "
                 f"{_first_difference(stored, asked)}. Ask for the same, or give another folder."
             )
+
+
+def _check_series(folder: Path, kept: list[int], step: int) -> None:
+    """Refuse to mix two series of snapshots, or to leave one unfinished."""
+    found = [each for each in snapshot_files(folder) if each < step]
+    if found != [each for each in kept if each < step]:
+        raise InputError(
+            f"The unfinished run in {folder} has snapshots of steps {found}, which are not those "
+            "asked for. Resume it with the number of snapshots that it was started with."
+        )
 
 
 def _first_difference(stored: Any, asked: Any, where: str = "experiment") -> str:

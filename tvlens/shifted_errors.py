@@ -85,7 +85,7 @@ def shifted_errors(
             "format": format.name,
             "task": type(task).__name__,
             "position_ids": position_ids.value,
-            "episodes": _fingerprint(task, trial),
+            "episodes": _fingerprint(task, trial, seed),
         },
     )
 
@@ -151,9 +151,9 @@ def _errors(
     return torch.cat(parts, dim=1)
 
 
-def _fingerprint(task: Task, trial: Trial) -> str:
-    """Of the task and its unshifted data."""
-    digest = hashlib.sha256(repr(task).encode())
+def _fingerprint(task: Task, trial: Trial, seed: int) -> str:
+    """Of the task, its unshifted data, and what all shifts draw from."""
+    digest = hashlib.sha256(repr((task, seed)).encode())
     for examples in (trial.context, trial.queries):
         for values in (examples.x, examples.y, examples.target):
             digest.update(values.cpu().numpy().tobytes())

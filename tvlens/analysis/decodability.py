@@ -93,7 +93,10 @@ def _targets_of_others(
 ) -> Float[np.ndarray, "episode target"]:
     """To each function the targets of another, the same for all of its contexts."""
     first = np.unique(function, return_index=True)[1]
-    return targets[first][generator.permutation(len(first))][function]
+    cycle = generator.permutation(len(first))
+    others = np.empty_like(cycle)
+    others[cycle] = np.roll(cycle, 1)  # A permutation alone would leave some where they are.
+    return targets[first][others][function]
 
 
 def _estimates(

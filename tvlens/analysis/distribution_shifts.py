@@ -58,7 +58,11 @@ def distribution_shifts(
         )
 
     data = errors([Standard(), *asked])
-    shorter = [n if n < trial.examples else None for n in data.examples.values.tolist()]
+    lengths = zip([Standard(), *asked], data.examples.values.tolist(), strict=True)
+    shorter = [
+        n if n < trial.examples and not isinstance(shift, ContextLength) else None
+        for shift, n in lengths
+    ]
     names = [Standard().name if n is None else ContextLength(n).name for n in shorter]
     missing = {n for n in shorter if n is not None} - {
         shift.examples for shift in asked if isinstance(shift, ContextLength)

@@ -11,14 +11,14 @@ from tvlens.results import Contributions, figure
 
 _MEASURES = {
     "whole": ("of the whole vector", COLOURS["zero_shot"]),
-    "task": ("of what depends on the function", COLOURS["icl"]),
+    "varying": ("of what varies between contexts", COLOURS["icl"]),
 }
 
 
 def plot_contributions(results: Contributions | Mapping[str, Contributions]) -> go.Figure:
     """Bars of the share that each part has in the vector, a panel below the other for each model.
 
-    Grey is the whole vector, blue what depends on the function; each sums to 1.
+    Grey is the whole vector, blue what varies between contexts; each sums to 1.
 
     Args:
         results: one result, or several by name.

@@ -10,6 +10,9 @@ from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import interval, resampled_means
 from tvlens.results.ratios import effective_number, shares
 
+ROUNDING = 1e-12
+"""Squared norms below this share of the whole vector's are nothing."""
+
 
 class Contributions(Result):
     """The terms that sum to the task vector of the longest context, in single episodes.
@@ -28,17 +31,18 @@ class Contributions(Result):
         """How much of the vector each part makes, over (measure, part).
 
         With t the vector and c_p the contribution of a part, the measure `whole` is the sum over
-        episodes of <c_p, t> over that of <t, t>. The measure `task` is the same after each has lost
-        its mean over episodes: what does not depend on the function carries no task. Both sum to 1
-        over the parts; a part that works against the rest has a negative share. `task` is nan where
-        the vector is the same for all functions.
+        episodes of <c_p, t> over that of <t, t>. The measure `varying` is the same after each has
+        lost its mean over episodes: what is the same for all of them carries no task, and what is
+        not may belong to the function or to the examples that told it. Both sum to 1 over the
+        parts; a part that works against the rest has a negative share. `varying` is nan where the
+        vector is the same in all episodes.
 
         Variables `estimate`, `low`, `high` (95% interval), `p`, `q`.
         """
         added, vector = self.data.contributions.astype(float), self.data.vectors.astype(float)
         measures = {
             "whole": (added, vector),
-            "task": (added - added.mean("episode"), vector - vector.mean("episode")),
+            "varying": (added - added.mean("episode"), vector - vector.mean("episode")),
         }
         found = [
             shares((c * t).sum("component"), _squared_norm(t, vector)) for c, t in measures.values()
@@ -47,12 +51,14 @@ class Contributions(Result):
         return result.assign_attrs(self.data.attrs)
 
     def scores(self) -> pd.DataFrame:
-        """Shares of the part of the vector that depends on the function.
+        """Shares of the part of the vector that varies between episodes.
 
         - `embedding`, `heads`, `MLPs`: shares of all parts of a kind.
         - `largest`: share of the part that has most (`shares` tells which).
         - `parts`: how many parts share it evenly: exp(entropy) of positive shares.
-        - `task_norm`: squared norm of what depends on the function, over that of the whole vector.
+        - `varying_norm`: squared norm of what varies, over that of the whole vector.
+
+        All but the last are nan where the vector is the same in all episodes.
         """
         data, kind = self.data.astype(float), self.data.kind.values
         centred = data - data.mean("episode")
@@ -64,13 +70,16 @@ class Contributions(Result):
 
         def scores(means: dict[str, Float[np.ndarray, "resample ..."]]) -> dict[str, np.ndarray]:
             total = means["made"].sum(1)
+            total = np.where(total > ROUNDING * means["whole"], total, np.nan)
             share = means["made"] / total[:, None]
             kinds = {"embedding": "embedding", "heads": "head", "MLPs": "MLP"}
-            of_kinds = {name: share[:, kind == each].sum(1) for name, each in kinds.items()}
+            of_kinds = {
+                name: means["made"][:, kind == each].sum(1) / total for name, each in kinds.items()
+            }
             return of_kinds | {
                 "largest": share[:, largest],
                 "parts": effective_number(share),
-                "task_norm": total / means["whole"],
+                "varying_norm": np.nan_to_num(total) / means["whole"],
             }
 
         largest = int(values["made"].mean(0).argmax())
@@ -82,5 +91,5 @@ class Contributions(Result):
 
 def _squared_norm(vector: xr.DataArray, whole: xr.DataArray) -> xr.DataArray:
     """Squared norms; nan where they are but rounding of those of the whole."""
-    norms, rounding = (vector**2).sum("component"), 1e-12 * (whole**2).sum("component").mean()
+    norms, rounding = (vector**2).sum("component"), ROUNDING * (whole**2).sum("component").mean()
     return norms.where(norms.mean() > rounding)

@@ -6,7 +6,7 @@ import xarray as xr
 
 from tvlens.results.base import Result
 from tvlens.results.bounds import label_bounds
-from tvlens.results.intervals import interval, resampled_means
+from tvlens.results.intervals import jackknife_interval
 from tvlens.results.ratios import (
     defined_gain,
     mean_with_interval,
@@ -93,17 +93,19 @@ class Disentanglement(Result):
         centre = centre - centre.mean(0)
         within = self.data.within.transpose("function", "layer").values.astype(float)
         moments = (within, (centre**2).sum(-1), centre)
-        estimate = self._variance_share(*(each.mean(0, keepdims=True) for each in moments))[0]
-        resampled = self._variance_share(*map(resampled_means, moments))
+        count = len(within)
+        estimate = self._variance_share(count, *(each.mean(0) for each in moments))
+        others = ((each.sum(0) - each) / (count - 1) for each in moments)
+        without = self._variance_share(count - 1, *others)
         template = self.data.within.isel(function=0, drop=True)
-        return label_bounds(template, estimate, *interval(resampled))
+        return label_bounds(template, estimate, *jackknife_interval(estimate, without))
 
     def _variance_share(
-        self, within: np.ndarray, square: np.ndarray, centre: np.ndarray
+        self, functions: int, within: np.ndarray, square: np.ndarray, centre: np.ndarray
     ) -> np.ndarray:
         """From means over functions of the variance within, and the first two moments of means."""
-        functions = self.data.sizes["function"]
-        between = (square - (centre**2).sum(-1)) * functions / (functions - 1)
+        inflation = functions / (functions - 1) if functions > 1 else np.nan
+        between = (square - (centre**2).sum(-1)) * inflation
         between = np.maximum(between - within / self.data.attrs["contexts"], 0)
         total = within + between
         return np.where(total > 0, within, np.nan) / np.where(total > 0, total, 1)

@@ -13,7 +13,8 @@ class DistributionShifts(ShiftedErrors):
     """Errors of the same episodes under a suite of shifts.
 
     Variables and coordinates of `ShiftedErrors`, and over shift: `reference`, the shift that it is
-    compared with: `standard`, or, where a shift shortens the context, none but that.
+    compared with: `standard`, or, where a shift shortens the context and does more, one that only
+    does that.
     """
 
     @property

@@ -10,11 +10,12 @@ from tvlens.results.base import Result
 from tvlens.results.bounds import BOUNDS
 from tvlens.results.geometry import Geometry
 from tvlens.results.locality_map import LocalityMap
+from tvlens.results.ratios import defined_gain
 
 REACHED = 0.5
 """The share of the final value at which something counts as learned."""
 LITTLE = 0.05
-"""A final value below this is not learned at all."""
+"""An eta2 that is less above chance is none."""
 
 
 class Emergence(Result):
@@ -28,7 +29,8 @@ class Emergence(Result):
       that step, turned to lie as at the step after it as well as they can. The coordinate
       `function_of` (context) tells the function.
 
-    Attributes: those of `LocalityMap`, and the `layer` of the coordinates.
+    Attributes: those of `LocalityMap`, the `layer` of the coordinates, and `chance`, what eta2 is
+    expected to be where functions make no difference.
     """
 
     @classmethod
@@ -46,8 +48,8 @@ class Emergence(Result):
         ]
         coordinates = xr.concat(scores, steps).rename(episode="context")
         data["coordinates"] = _turned(coordinates.transpose("step", "context", "axis"))
-        layer = geometries[max(geometries)].data.attrs["layer"]
-        return cls(data.assign_attrs(layer=layer))
+        last = geometries[max(geometries)]
+        return cls(data.assign_attrs(layer=last.data.attrs["layer"], chance=last.chance()))
 
     @property
     def steps(self) -> list[int]:
@@ -77,12 +79,12 @@ class Emergence(Result):
         - `icl`: final error of in-context learning; `recovery`, `eta2`: final, at the layer that
           the coordinates are of.
         - `steps_to_icl`, `steps_to_tvp`, `steps_to_eta2`: the first step looked at with half of
-          the final gain over the zero-shot prompt, or half of the final eta2; nan where that final
-          value is below 0.05.
+          the final gain over the zero-shot prompt, or half of what the final eta2 is above chance;
+          nan where that final gain is below three standard errors, or eta2 less than 0.05 above
+          chance. They have no interval.
         """
         layer = self.data.attrs["layer"]
         final = self.map_at(self.steps[-1])
-        errors = self.errors()
         eta2 = self.data.eta2.sel(layer=layer).transpose("step", "bound")
         recovery = final.recovery().isel(examples=0)
         recovery = recovery.sel(layer=layer, role=self.data.attrs["carrier"])
@@ -91,19 +93,28 @@ class Emergence(Result):
             "recovery": [float(recovery[bound]) for bound in BOUNDS],
             "eta2": eta2.isel(step=-1).values.tolist(),
         }
+        data = self.data.isel(examples=0, drop=True)
+        tvp = data.tvp.sel(layer=layer, role=self.data.attrs["carrier"])
+        above = eta2.sel(bound="estimate") - self.data.attrs["chance"]
         curves = {
-            "icl": errors.zero_shot - errors.icl,
-            "tvp": errors.zero_shot - errors.tvp.sel(layer=layer),
-            "eta2": eta2[:, 0],
+            "icl": _clear_gain(data.zero_shot, data.icl),
+            "tvp": _clear_gain(data.zero_shot, tvp),
+            "eta2": above if float(above[-1]) > LITTLE else above.where(False),
         }
         for name, curve in curves.items():
             rows[f"steps_to_{name}"] = [_halfway(curve), np.nan, np.nan]
         return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
 
 
+def _clear_gain(worse: xr.DataArray, better: xr.DataArray) -> xr.DataArray:
+    """Mean gain at every step; nan throughout unless that of the last step is clear."""
+    last = defined_gain(worse.isel(step=-1), better.isel(step=-1), "episode")
+    return (worse - better).mean("episode").where(bool(last.notnull().all()))
+
+
 def _halfway(curve: xr.DataArray) -> float:
-    """The first step with half of a curve's last value; nan where that is hardly above 0."""
-    if not float(curve[-1]) > LITTLE:
+    """The first step with half of a curve's last value; nan where that is not defined."""
+    if np.isnan(curve[-1]):
         return np.nan
     return float(curve.step.values[np.argmax(curve.values >= REACHED * float(curve[-1]))])
 

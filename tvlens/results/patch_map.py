@@ -48,13 +48,16 @@ class PatchMap(Result):
         - `x_last`, `x_all`, and so on: the largest share over layers, for the last token of a role
           and for all; `x_last_removed`: what removing brings back at the same layer. Layer 0, where
           the tokens that differ are themselves exchanged, and the last layer, where an answer token
-          holds nothing but the answer, are left out.
+          holds nothing but the answer, are left out, which leaves none of a model of one block. The
+          best layer is chosen on the same episodes.
         """
         rows = {}
         for name in ("clean", "corrupt"):
             errors = self.data[name].values
             rows[name] = [float(errors.mean()), *map(float, interval(resampled_means(errors)))]
         restored = self.restored().sel(layer=slice(1, int(self.data.layer.max()) - 1))
+        if not restored.sizes["layer"]:
+            return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
         for role, tokens in itertools.product(self.data.role.values, self.data.tokens.values):
             each = restored.sel(role=role, tokens=tokens)
             best = int(each.estimate.sel(patch="patched").fillna(-np.inf).values.argmax())

@@ -6,7 +6,7 @@ import xarray as xr
 from tvlens.results.base import Result
 from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import interval, resampled_means
-from tvlens.results.ratios import shares
+from tvlens.results.ratios import ratio_of_means
 
 
 class SaliencyMap(Result):
@@ -29,11 +29,12 @@ class SaliencyMap(Result):
     def shares(self) -> xr.Dataset:
         """Share of the saliency of all edges of all blocks, over (measure, block, query, key).
 
-        Variables `estimate`, `low`, `high` (95% interval), `p`, `q`.
+        Variables `estimate`, `low`, `high` (95% interval). Absolute values are positive wherever
+        there is an edge, so there is no test of whether one is 0.
         """
         measures = pd.Index(["per_head", "joint"], name="measure")
         values = xr.concat([self.data["per_head"], self.data["joint"]], measures)
-        result = shares(values, values.sum(["block", "query", "key"]))
+        result = ratio_of_means(values, values.sum(["block", "query", "key"]), "episode")
         return result.assign_attrs(self.data.attrs)
 
     def scores(self) -> pd.DataFrame:

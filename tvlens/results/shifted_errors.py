@@ -41,7 +41,8 @@ class ShiftedErrors(Result):
             raise InputError(
                 "Only results of the same episodes can be compared pair by pair: these were "
                 f"measured on {self.data.attrs['task']} and {other.data.attrs['task']} with "
-                "different episodes. Give both analyses the same episodes and queries."
+                "different episodes or draws. Give both analyses the same episodes and queries, "
+                "and generators in the same state."
             )
 
     def compare(self, other: "ShiftedErrors") -> xr.Dataset:

@@ -165,13 +165,14 @@ def linear_posterior_mean(
     # Directions in which the features are only rounded are not seen: examples that lie in a
     # subspace would otherwise say something, at random, about what is outside of it.
     rounding = max(features.shape[1:]) * torch.finfo(features.dtype).eps
+    dtype = features.dtype
     features, y, mean, std = features.double(), y.double(), mean.double(), std.double()
     residual = y.squeeze(-1) - features @ mean
     u, s, vh = torch.linalg.svd(features * std, full_matrices=False)
     tolerance = rounding * s.amax(-1, keepdim=True) if s.shape[-1] else 0.0
     gain = torch.where(s > tolerance, s / (s.square() + noise**2), 0.0)
     shift = torch.einsum("bsk,bs,bk,bkd->bd", u, residual, gain, vh)
-    return (mean + std * shift).float()
+    return (mean + std * shift).to(dtype)
 
 
 def squared_error(
