@@ -51,19 +51,22 @@ class PlantedBlock(nn.Module):
 class PlantedModel(HookedRootModule):
     """Residual stream: the inputs, d slots for the weights, one slot for the answer; float64."""
 
+    block: type[nn.Module] = PlantedBlock
+    roles: tuple[Role, ...] = ZXY.roles
+
     def __init__(self, n_layers: int, learn_block: int, answer_block: int, d: int) -> None:
         super().__init__()
         self.d = d
         self.blocks = nn.ModuleList(
-            PlantedBlock(d, learns=block == learn_block, answers=block == answer_block)
+            self.block(d, learns=block == learn_block, answers=block == answer_block)
             for block in range(1, n_layers + 1)
         )
         self.setup()
 
     def forward(self, inputs: Tensor, position_ids: Tensor) -> Tensor:
         """The answer slot of every token."""
-        shown = inputs[0, :, -len(ZXY.roles) :].argmax(-1)
-        tokens = [ZXY.roles[index] for index in shown.tolist()]
+        shown = inputs[0, :, -len(self.roles) :].argmax(-1)
+        tokens = [self.roles[index] for index in shown.tolist()]
         slots = inputs.new_zeros(*inputs.shape[:2], self.d + 1)
         residual = torch.cat([inputs, slots], dim=-1).double()
         for block in self.blocks:

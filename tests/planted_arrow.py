@@ -1,12 +1,10 @@
 """A planted model in format `ARROW`, whose carrier comes to hold the answer to its own query."""
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
-from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
+from tests.planted import PlantedModel
 from tvlens.prompts import ARROW, Role
 
 
@@ -34,28 +32,12 @@ class PlantedArrowBlock(nn.Module):
         return self.hook_resid_post(residual + update)
 
 
-class PlantedArrowModel(HookedRootModule):
-    """Residual stream: the inputs, d slots for the weights, one slot for the answer; float64.
+class PlantedArrowModel(PlantedModel):
+    """The planted model in format `ARROW`.
 
     Blocks are counted from 1. The arrow holds the least-squares weights from layer `learn_block`
     on, and the answer to its own query from layer `answer_block` on.
     """
 
-    def __init__(self, n_layers: int, learn_block: int, answer_block: int, d: int) -> None:
-        super().__init__()
-        self.d = d
-        self.blocks = nn.ModuleList(
-            PlantedArrowBlock(d, learns=block == learn_block, answers=block == answer_block)
-            for block in range(1, n_layers + 1)
-        )
-        self.setup()
-
-    def forward(self, inputs: Tensor, position_ids: Tensor) -> Tensor:
-        """The answer slot of every token."""
-        shown = inputs[0, :, -len(ARROW.roles) :].argmax(-1)
-        tokens = [ARROW.roles[index] for index in shown.tolist()]
-        slots = inputs.new_zeros(*inputs.shape[:2], self.d + 1)
-        residual = torch.cat([inputs, slots], dim=-1).double()
-        for block in self.blocks:
-            residual = cast(Tensor, block(residual, tokens))
-        return residual[..., -1:]
+    block = PlantedArrowBlock
+    roles = ARROW.roles

@@ -16,7 +16,7 @@ from transformer_lens import HookedRootModule
 from tvlens.hooks import Edit, attached, hooked_pass
 from tvlens.models import HookedTransformer
 from tvlens.patching import Site, count_layers, read_all, residual_name, write_all
-from tvlens.prompts import Prompt
+from tvlens.prompts import Prompt, Role
 
 
 class Rerun(NamedTuple):
@@ -72,6 +72,12 @@ def residual_stream(model: HookedRootModule, prompt: Prompt) -> ResidualStream:
     if isinstance(model, HookedTransformer):
         return _StoredStream(model, prompt)
     return _HookedStream(model, prompt)
+
+
+def last_vectors(stream: ResidualStream, role: Role) -> Float[Tensor, "batch layer d_model"]:
+    """The stream at the last token of a role, at every layer."""
+    layers = range(stream.n_layers + 1)
+    return torch.cat([stream.read(Site(layer, role, -1)) for layer in layers], dim=1)
 
 
 class _HookedStream:

@@ -12,7 +12,7 @@ from tvlens.errors import InputError
 from tvlens.patching import Site, count_layers
 from tvlens.progress import progress
 from tvlens.prompts import Episodes, PositionIds, PromptFormat
-from tvlens.residual_stream import ResidualStream, residual_stream
+from tvlens.residual_stream import ResidualStream, last_vectors, residual_stream
 from tvlens.results import Conflict
 from tvlens.tasks import Task
 
@@ -83,7 +83,7 @@ def conflict(
     for rows in progress(list(chunks(episodes, tokens)), "setting tasks against each other"):
         some, rival, asked = episodes[rows], rivals[rows], queries[rows]
         context, theirs = (residual_stream(model, format.context(each)) for each in (some, rival))
-        own = _last_vectors(residual_stream(model, format.context(again[rows])), format)
+        own = last_vectors(residual_stream(model, format.context(again[rows])), format.carrier)
         parts.append(
             _conflicting(task, format, some, rival, context, theirs, own, directions[rows])
             | _combined(model, task, format, asked, rival, context, theirs, centre, position_ids)
@@ -186,7 +186,7 @@ def _combined(
     """Errors of zero-shot prompts in which blends and sums of two vectors are written."""
     longest = torch.tensor([[queries.shots - 1]], device=queries.x.device)
     stream = residual_stream(model, format.zero_shot(queries, longest, position_ids))
-    first, second = _last_vectors(context, format), _last_vectors(theirs, format)
+    first, second = last_vectors(context, format.carrier), last_vectors(theirs, format.carrier)
 
     def answers(vectors: Vectors) -> Float[Tensor, "pair layer d_y"]:
         layers = range(vectors.shape[1])
@@ -234,12 +234,6 @@ def _before(episodes: Episodes) -> Episodes:
     return Episodes(*(each.roll(1, dims=0) for each in parts))
 
 
-def _last_vectors(stream: ResidualStream, format: PromptFormat) -> Vectors:
-    """The last carrier's vectors at every layer."""
-    sites = [Site(layer, format.carrier, -1) for layer in range(stream.n_layers + 1)]
-    return torch.cat([stream.read(site) for site in sites], dim=1)
-
-
 def _mean_vectors(
     model: HookedRootModule, format: PromptFormat, episodes: Episodes
 ) -> Float[Tensor, "layer d_model"]:
@@ -247,5 +241,5 @@ def _mean_vectors(
     parts = []
     for rows in chunks(episodes, format.n_tokens(episodes.shots)):
         stream = residual_stream(model, format.context(episodes[rows]))
-        parts.append(_last_vectors(stream, format).sum(0))
+        parts.append(last_vectors(stream, format.carrier).sum(0))
     return torch.stack(parts).sum(0) / episodes.batch

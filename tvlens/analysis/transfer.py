@@ -15,7 +15,7 @@ from tvlens.errors import InputError
 from tvlens.patching import Site, count_layers
 from tvlens.progress import progress
 from tvlens.prompts import Episodes, PositionIds, PromptFormat
-from tvlens.residual_stream import ResidualStream, residual_stream
+from tvlens.residual_stream import ResidualStream, last_vectors, residual_stream
 from tvlens.results import Transfer
 from tvlens.tasks import Task
 
@@ -62,12 +62,12 @@ def transfer(
         raise InputError(f"Expected episodes of at least 2 shots, got {episodes.shots}.")
     first = format.first_length
     parts = []
-    neighbour = _longest(residual_stream(model, format.context(episodes[LAST])), format)
+    neighbour = last_vectors(residual_stream(model, format.context(episodes[LAST])), format.carrier)
     tokens = format.n_tokens(episodes.shots) + episodes.shots * len(format.query)
     for rows in progress(list(chunks(episodes, tokens)), "moving vectors"):
         some, asked = episodes[rows], queries[rows]
         context = residual_stream(model, format.context(some))
-        own = _longest(context, format)
+        own = last_vectors(context, format.carrier)
         outputs = context.outputs(format.answers(some.shots))
         parts.append(
             _layer_errors(model, task, format, asked, own, neighbour, position_ids)
@@ -148,9 +148,3 @@ def _length_errors(
         untouched.append(errors(stream.outputs(LAST)[:, 0]))
     both = {"lengths": written, "lengths_zero_shot": untouched}
     return {name: torch.stack(each, dim=-1) for name, each in both.items()}
-
-
-def _longest(stream: ResidualStream, format: PromptFormat) -> Vectors:
-    """The carrier's vectors of the longest context."""
-    sites = [Site(layer, format.carrier, -1) for layer in range(stream.n_layers + 1)]
-    return torch.cat([stream.read(site) for site in sites], dim=1)

@@ -5,7 +5,7 @@ import pandas as pd
 import xarray as xr
 
 from tvlens.results.bounds import BOUNDS
-from tvlens.results.intervals import interval, resampled_means
+from tvlens.results.intervals import resampled_means
 from tvlens.results.shifted_errors import MODEL_MODES, MODES, ShiftedErrors
 
 
@@ -66,11 +66,3 @@ class DistributionShifts(ShiftedErrors):
         increase = self.increase().estimate.to_pandas().T.add_suffix("_increase")
         known = self.data.oracle_knows.to_series().astype(bool)
         return pd.concat([means, increase, known], axis=1)
-
-    def _labelled(
-        self, estimate: np.ndarray, resampled: np.ndarray, modes: tuple[str, ...]
-    ) -> xr.Dataset:
-        template = self.data[list(modes)].isel(episode=0, drop=True).to_array("mode")
-        template = template.transpose("mode", "shift")
-        arrays = zip(BOUNDS, (estimate, *interval(resampled)), strict=True)
-        return xr.Dataset({name: template.copy(data=values) for name, values in arrays})

@@ -7,9 +7,10 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
+from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import interval, resampled_means
+from tvlens.results.ratios import NOTHING, defined
 from tvlens.results.shifted_errors import (
-    BOUNDS,
     MODEL_MODES,
     MODES,
     ShiftedErrors,
@@ -99,9 +100,8 @@ class NoiseCurves(ShiftedErrors):
         """Level at which half of the clean gain is lost: estimate, low, high; see `scores`."""
         curve, levels = self._curve_values(kind, mode)
         zero = self._clean()["zero_shot"]
-        gain = zero - curve[:, 0]
-        if gain.mean() <= 3 * gain.std(ddof=1) / np.sqrt(len(gain)):
-            return np.nan, np.nan, np.nan
+        if np.isnan(defined(zero - curve[:, 0])).all():
+            return NOTHING
         lost = curve - (zero + curve[:, 0])[:, None] / 2  # Mean is 0 where half is lost.
         return _with_interval(lambda means: first_rise(means, levels), lost)
 

@@ -4,9 +4,7 @@ import pandas as pd
 import xarray as xr
 
 from tvlens.results.base import Result
-from tvlens.results.bounds import BOUNDS
-from tvlens.results.intervals import interval, resampled_means
-from tvlens.results.ratios import ratio_of_means
+from tvlens.results.ratios import ratio_of_means, score_table
 
 
 class SaliencyMap(Result):
@@ -60,7 +58,5 @@ class SaliencyMap(Result):
         rows = {}
         for name, (query, key) in edges.items():
             some = data.sel(query=query, key=key).sum(["query", "key"])
-            resampled = resampled_means(some.values) / resampled_means(total.values)
-            bounds = interval(resampled)
-            rows[name] = [float(some.mean() / total.mean()), *map(float, bounds)]
-        return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
+            rows[name] = ratio_of_means(some, total, "episode")
+        return score_table(rows)

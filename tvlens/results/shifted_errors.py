@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from tvlens.errors import InputError
 from tvlens.results.base import Result
-from tvlens.results.bounds import BOUNDS
+from tvlens.results.bounds import label_bounds
 from tvlens.results.intervals import interval, paired_difference, resampled_means
 
 AnyErrors = TypeVar("AnyErrors", bound="ShiftedErrors")
@@ -63,15 +63,20 @@ class ShiftedErrors(Result):
     def summary(self) -> xr.Dataset:
         """Means over episodes with 95% intervals, along `bound`, over (mode, shift)."""
         values = self.values(MODES)
-        bounds = (values.mean(0), *interval(resampled_means(values)))
-        template = self.data[list(MODES)].isel(episode=0, drop=True).to_array("mode")
-        template = template.transpose("mode", "shift")
-        return xr.Dataset({n: template.copy(data=v) for n, v in zip(BOUNDS, bounds, strict=True)})
+        return self._labelled(values.mean(0), resampled_means(values), MODES)
 
     def values(self, modes: tuple[str, ...]) -> Float[np.ndarray, "episode mode shift"]:
         """Errors as one array."""
         array = self.data[list(modes)].to_array("mode")
         return array.transpose("episode", "mode", "shift").values.astype(float)
+
+    def _labelled(
+        self, estimate: np.ndarray, resampled: np.ndarray, modes: tuple[str, ...]
+    ) -> xr.Dataset:
+        """An estimate over (mode, shift) with the ends of its 95% interval."""
+        template = self.data[list(modes)].isel(episode=0, drop=True).to_array("mode")
+        template = template.transpose("mode", "shift")
+        return label_bounds(template, estimate, *interval(resampled))
 
 
 def comparable_groups(results: Mapping[str, AnyErrors]) -> list[dict[str, AnyErrors]]:
