@@ -36,7 +36,7 @@ bench: $(VENV)/installed-bench
 	$(BENCH)/imports.py --rounds 3
 	$(BENCH)/scaling.py --rounds 1
 	$(BENCH)/profile_step.py --repeats 1
-	$(BENCH)/report.py
+	$(BENCH)/performance_page.py
 
 bench-legacy: $(LEGACY)/installed
 

@@ -1,18 +1,21 @@
 """What all scripts share: how arguments are parsed, how errors end, how they are interrupted."""
 
+import io
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import contextmanager, redirect_stdout
+from typing import Annotated, TypeVar
 
 import tyro
 
 from tvlens import DivergenceError, InputError, PromptFormat
 from tvlens.errors import did_you_mean
+from tvlens.progress import no_progress
 from tvlens.prompts import FORMATS
 
 Config = TypeVar("Config")
+Quiet = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(aliases=["-q"])]
 
 
 def parse(config: type[Config], default: Config, description: str | None = None) -> Config:
@@ -35,6 +38,16 @@ def plain_errors() -> Iterator[None]:
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+@contextmanager
+def quietly(quiet: bool) -> Iterator[None]:
+    """Within it nothing is printed but errors, if `quiet`."""
+    if not quiet:
+        yield
+        return
+    with redirect_stdout(io.StringIO()), no_progress():
+        yield
 
 
 class Interruption:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from command_line import parse, plain_errors
-from study import Page, Study, Subject, conduct
+from study import Script, Subject
 
 import tvlens as tvl
 
@@ -11,15 +10,6 @@ DESCRIPTION = """The conflicting-task test: a full context of one task, the vect
 blends of two vectors without a context.
 
 Example: python analyses/conflict.py offset-vanilla offset-tvp --out figures"""
-
-PAGE = Page(
-    title="Context or vector: which task does the answer follow?",
-    text="Above: alpha of the answer when the context shows task A and the carrier holds the "
-    "vector of task B: 0 follows the context, 1 the vector. An answer that knows neither is at "
-    "1/2, so look at the errors against both tasks (middle). Below: alpha of zero-shot prompts "
-    "that are given (1 - share) A + share B. Bands are 95% by bootstrap over pairs of functions.",
-    figures=lambda results: [tvl.plots.plot_conflict(results)],
-)
 
 
 def analyse(subject: Subject) -> tvl.Conflict:
@@ -38,6 +28,7 @@ def analyse(subject: Subject) -> tvl.Conflict:
     )
 
 
+SCRIPT = Script("conflict", tvl.Conflict, analyse, DESCRIPTION)
+
 if __name__ == "__main__":
-    with plain_errors():
-        conduct("conflict", parse(Study, Study(), DESCRIPTION), tvl.Conflict, analyse, PAGE)
+    SCRIPT.main()

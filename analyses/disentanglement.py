@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from command_line import parse, plain_errors
-from study import Page, Study, Subject, conduct
+from study import Script, Study, Subject
 
 import tvlens as tvl
 
 DESCRIPTION = """What a task vector holds besides the task, and what that costs, at every layer.
 
 Example: python analyses/disentanglement.py linear-arrow-vanilla linear-arrow-tvp --contexts 16"""
-
-PAGE = Page(
-    title="Does the task vector hold the task and nothing else?",
-    text="Above: recovery with the vectors of single contexts and with their mean over contexts of "
-    "one function; what the mean gains was in the way. Middle: held-out R^2 of ridge regressions "
-    "from the vector to the example before the carrier, the number of examples, and the query; "
-    "dotted after shuffling among contexts of one function. Below: the share of the vectors' "
-    "variance that lies within functions. Bands are 95% by bootstrap over functions.",
-    figures=lambda results: [tvl.plots.plot_disentanglement(results)],
-)
 
 
 @dataclass(frozen=True)
@@ -62,7 +51,7 @@ def analyse(subject: Subject) -> tvl.Disentanglement:
     )
 
 
+SCRIPT = Script("disentanglement", tvl.Disentanglement, analyse, DESCRIPTION, Contexts())
+
 if __name__ == "__main__":
-    with plain_errors():
-        config = parse(Contexts, Contexts(), DESCRIPTION)
-        conduct("disentanglement", config, tvl.Disentanglement, analyse, PAGE)
+    SCRIPT.main()

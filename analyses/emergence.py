@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
-from command_line import parse, plain_errors
 from contexts import ContextStudy, sample_contexts
-from study import Models, Page, Subject, conduct
-from tqdm import tqdm
+from study import Models, Script, Sources, Subject
 
 import tvlens as tvl
+from tvlens.progress import progress
 from tvlens.runs import PRETRAINED
 
 DESCRIPTION = """Locality map and geometry of the task vectors along a training.
@@ -20,26 +20,12 @@ Give run folders that were trained with snapshots:
     python analyses/emergence.py runs/linear-tvp
 Without any, a small pair is trained first (two-dimensional regression, about half a minute)."""
 
-PAGE = Page(
-    title="When does the task vector come to be?",
-    text="Errors of in-context learning and of prompts that are given the task vector of each "
-    "layer, and how much of the vectors' variance lies between functions, against training steps. "
-    "Below, the slider shows after each number of steps how much of in-context learning one vector "
-    "carries, and how the vectors of different functions (colours) lie to each other. 0 is right, "
-    "about 1 is knowing nothing.",
-    figures=lambda results: [
-        tvl.plots.plot_emergence(results),
-        *(
-            tvl.plots.plot_emergence_animation(each).update_layout(title=name)
-            for name, each in results.items()
-        ),
-    ],
-)
-
 
 @dataclass(frozen=True)
 class EmergenceStudy(ContextStudy):
     """Which trainings are followed, and on what."""
+
+    ELSEWHERE: ClassVar = (*ContextStudy.ELSEWHERE, "runs")
 
     models: Models = ()
     """Run folders with snapshots; a small pair is trained if none are given."""
@@ -53,10 +39,10 @@ class EmergenceStudy(ContextStudy):
     """Where the small pair is trained."""
 
 
-def small_pair(config: EmergenceStudy) -> tuple[str, ...]:
+def small_pair(config: EmergenceStudy) -> Sources:
     """Train two-dimensional regression without and with the TVP loss, unless it is there."""
     vanilla, tvp = (tvl.PRESETS[f"linear-{each}-small"] for each in ("vanilla", "tvp"))
-    folders = []
+    folders: dict[str, str | Path] = {}
     for name, experiment in (("emergence-vanilla", vanilla), ("emergence-tvp", tvp)):
         weight = experiment.objective.tvp_weight
         experiment = replace(
@@ -67,13 +53,13 @@ def small_pair(config: EmergenceStudy) -> tuple[str, ...]:
             train=replace(experiment.train, steps=800, examples=6, warmup=50),
         )
         folder = config.runs / name
-        folders.append(str(folder))
+        folders[name] = folder
         if not tvl.is_finished(folder):
             options = {"device": config.device, "resume": True, "snapshots": 16}
             states = tvl.train_run(experiment, folder, **options)
-            for _ in tqdm(states, desc=f"training {name}", total=experiment.train.steps):
+            for _ in progress(states, f"training {name}", experiment.train.steps):
                 pass
-    return tuple(folders)
+    return folders
 
 
 def analyse(subject: Subject) -> tvl.Emergence:
@@ -92,13 +78,12 @@ def analyse(subject: Subject) -> tvl.Emergence:
     )
 
 
-def main(config: EmergenceStudy) -> None:
-    """Train the small pair if no run is named, then follow the trainings."""
-    if not config.models and config.replot is None:
-        config = replace(config, models=small_pair(config))
-    conduct("emergence", config, tvl.Emergence, analyse, PAGE)
+def trained(config: EmergenceStudy) -> Sources | None:
+    """The small pair if no run is named."""
+    return None if config.models else small_pair(config)
 
+
+SCRIPT = Script("emergence", tvl.Emergence, analyse, DESCRIPTION, EmergenceStudy())
 
 if __name__ == "__main__":
-    with plain_errors():
-        main(parse(EmergenceStudy, EmergenceStudy(), DESCRIPTION))
+    SCRIPT.main(trained)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-from command_line import parse, plain_errors
-from study import Models, load_model, named_models
-from tqdm import tqdm
+import tyro
+from study import Models, Script, Sources, Study, Subject, digest, load_model, named_models
 
 import tvlens as tvl
 from tvlens.devices import choose_device
 from tvlens.experiment import Experiment
-from tvlens.files import writable_folder, write_whole
+from tvlens.files import writable_folder
 from tvlens.presets import small
+from tvlens.progress import progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,10 +27,11 @@ DESCRIPTION = """Map where models keep their task, and how strongly.
 Writes one table (printed, and as .csv), one interactive page (.html, works offline) and the result
 (.nc, from which --replot draws the page again without any model).
 
-Without arguments, the models that ship with tvlens are mapped; give some of them by name, or run
-folders. --grid.tasks trains what is missing over tasks x formats x depths x seeds x TVP
-weights, with the small preset of each task. Maps and runs that are there already are not made
-again, so an interrupted sweep continues where it was."""
+--grid.tasks trains what is missing over tasks x formats x depths x seeds x TVP weights, with the
+small preset of each task. Maps and runs that are there already are not made again, so an
+interrupted sweep continues where it was.
+
+Example: python analyses/locality_sweep.py --grid.tasks offset --grid.seeds 0 1 2 --out figures"""
 
 
 @dataclass(frozen=True)
@@ -81,170 +80,85 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """What to map, on which episodes, and where the files go."""
+class Sweep(Study):
+    """What to map, on which episodes, and where the answer goes."""
+
+    ELSEWHERE: ClassVar = (*Study.ELSEWHERE, "grid", "runs")
 
     models: Models = ()
-    """Names of models that ship with tvlens, or run folders."""
+    """Names of models that ship with tvlens, or run folders; all that ship if none are given."""
     grid: Grid = field(default_factory=Grid)
     runs: Path = Path("runs")
     """Where the grid's models are trained."""
-    out: Path = Path("figures")
-    """Where table, page and result are written."""
-    episodes: int = 512
-    """Episodes that each model is tested on; the same for all models of a task."""
-    examples: int | None = None
-    """Longest context; the one of the model's training if not given."""
-    seed: int = 20_250_109
-    """Seed of the test episodes, which no training uses."""
     position_ids: tvl.PositionIds = tvl.PositionIds.RESET
     """Position ids of the zero-shot prompts."""
-    device: str | None = None
-    """Where to compute; the fastest device there is if not given."""
-    replot: Path | None = None
-    """Draw table and page from this .nc file, and do nothing else."""
+    layer: tyro.conf.Suppress[int | None] = None
+    """Every layer is mapped."""
 
 
-def main(config: Sweep) -> None:
-    """Map what is asked for, then write and print."""
-    out = writable_folder(config.out)
-    if config.replot is not None:
-        report(tvl.LocalitySweep.load(config.replot), out)
-        return
+def analyse(subject: Subject) -> tvl.LocalityMap:
+    """The locality map of one model."""
+    config = subject.config
+    return tvl.analysis.locality_map(
+        *subject.asked,
+        *subject.episodes(),
+        untrained=subject.run.experiment.build_model(device=subject.run.model.W_E.device),
+        generator=subject.generator,
+        position_ids=config.position_ids if isinstance(config, Sweep) else tvl.PositionIds.RESET,
+    )
+
+
+def sources(config: Sweep) -> Sources:
+    """All models to map by name, those of the grid after they are trained.
+
+    A name or folder that is none is an error before any work.
+    """
     choose_device(config.device)
-    if config.episodes < 10:
-        raise tvl.InputError(f"--episodes {config.episodes} is too few for intervals; give 10.")
-    if config.examples is not None and config.examples < 1:
-        raise tvl.InputError(f"--examples {config.examples} is too few; give at least 1.")
-    sources = find_sources(config)
-    path = out / "locality_sweep.nc"
-    known = tvl.LocalitySweep.load(path).maps if path.is_file() else {}
-    maps: dict[str, tvl.LocalityMap] = {}
-    for name, source in tqdm(sources.items(), desc="mapping", unit="model"):
-        run = load_or_train(source, config)
-        mark = fingerprint(run, config)
-        if name in known and known[name].data.attrs.get("fingerprint") == mark:
-            maps[name] = known[name]
-        else:
-            maps[name] = map_run(run, config)
-            maps[name].data.attrs.update(name=name, fingerprint=mark)
-            tvl.LocalitySweep({**known, **maps}).save(path)
-    report(tvl.LocalitySweep(maps), out)
-    print(f"wrote {path}")
-
-
-def find_sources(config: Sweep) -> dict[str, Path | str | tuple[Path, Experiment]]:
-    """Everything to map by name; a name or folder that is none is an error before any work."""
-    shipped = tvl.list_pretrained()
-    sources: dict[str, Path | str | tuple[Path, Experiment]] = {}
-    for name, model in named_models(config.models).items():
-        sources[name] = model
+    named = named_models(config.models)
+    for model in named.values():
         load_model(model, "cpu")
     for name, experiment in config.grid.experiments().items():
         folder = writable_folder(config.runs) / f"{name}-{digest(experiment.to_json())[:8]}"
-        sources[name] = (folder, experiment)
-    return sources or {name: name for name in shipped}
+        named[name] = folder
+        if not tvl.is_finished(folder):
+            states = tvl.train_run(experiment, folder, device=config.device, resume=True)
+            for _ in progress(states, f"training {name}", experiment.train.steps):
+                pass
+    return vanilla_first(named or {name: name for name in tvl.list_pretrained()})
 
 
-def load_or_train(source: Path | str | tuple[Path, Experiment], config: Sweep) -> tvl.Run:
-    """The run of a source; an unfinished one is trained to its end, with a progress bar."""
-    if not isinstance(source, tuple):
-        return load_model(source, config.device)
-    folder, experiment = source
-    if not tvl.is_finished(folder):
-        states = tvl.train_run(experiment, folder, device=config.device, resume=True)
-        total = experiment.train.steps
-        with tqdm(total=total, desc=folder.name, unit="step", leave=False) as bar:
-            for state in states:
-                bar.update(state.step - bar.n)
-    return tvl.load_run(folder, device=config.device)
+def vanilla_first(named: Sources) -> Sources:
+    """Models that differ in their training only beside each other, vanilla first."""
+
+    def key(name: str) -> tuple[str, bool, str]:
+        return re.sub(r"-(vanilla|tvp[\d.]*)(?=-|$)", "", name), "vanilla" not in name, name
+
+    return {name: named[name] for name in sorted(named, key=key)}
 
 
-def map_run(run: tvl.Run, config: Sweep) -> tvl.LocalityMap:
-    """The locality map of one run."""
-    experiment, device = run.experiment, run.model.W_E.device
-    generator = torch.Generator(device).manual_seed(config.seed)
-    shots = (config.examples or experiment.train.examples) + 1
-    episodes = tvl.sample_episodes(experiment.task, config.episodes, shots, generator=generator)
-    queries = tvl.fresh_queries(experiment.task, episodes, generator=generator)
-    return tvl.analysis.locality_map(
-        run.model,
-        experiment.task,
-        experiment.format,
-        episodes,
-        queries,
-        untrained=experiment.build_model(device=device),
-        generator=generator,
-        position_ids=config.position_ids,
-    )
-
-
-def fingerprint(run: tvl.Run, config: Sweep) -> str:
-    """Changes with the weights, the experiment and the test; then a map must be made again."""
-    weights = hashlib.sha256()
-    for tensor in run.model.state_dict().values():
-        weights.update(tensor.cpu().numpy().tobytes())
-    test = {k: asdict(config)[k] for k in ("episodes", "examples", "seed", "position_ids")}
-    return digest([weights.hexdigest(), run.experiment.to_json(), test, tvl.__version__])
-
-
-def digest(data: object) -> str:
-    """A hash of JSON data."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
-
-
-def report(sweep: tvl.LocalitySweep, out: Path) -> None:
-    """Print the table, write table and page, and say where."""
-    table = sweep.table()
-    readable = readable_table(table)
-    print(readable.to_string(index=False))
-    write_whole(out / "locality_sweep.csv", table.to_csv)
-    tvl.plots.write_page(
-        out / "locality_sweep.html",
-        title="Where do transformers keep the task they infer in context?",
-        text="Each cell writes one vector, read after the given number of examples, into a prompt "
-        "without examples, and asks how much of what in-context learning gains is back: 1 is all, "
-        "0 nothing. Layer 0 is the embedding. Intervals are 95% by bootstrap over episodes.",
-        table=readable,
-        sections=[(title, figures(maps)) for title, maps in sections(sweep).items()],
-    )
-    for ending in ("html", "csv"):
-        print(f"wrote {out / 'locality_sweep'}.{ending}")
-
-
-def readable_table(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns that one looks at first, rounded."""
+def readable(maps: Mapping[str, tvl.LocalityMap]) -> pd.DataFrame:
+    """A row for each model, with the columns that one looks at first."""
     import pandas as pd
 
-    low, high = table["recovery_low"], table["recovery_high"]
-    columns = {
-        "model": table.index,
-        "ICL error": table["icl"].map("{:.4f}".format),
-        "zero-shot error": table["zero_shot"].map("{:.3f}".format),
-        "best layer": table["best_layer"],
-        "recovery": table["recovery"].map("{:.3f}".format),
-        "95% interval": [f"{a:.3f} to {b:.3f}" for a, b in zip(low, high, strict=True)],
-    }
-    for score in ("strength", "layer_spread", "token_spread", "locality"):
-        columns[score.replace("_", " ")] = table[score].map("{:.2f}".format)
-    return pd.DataFrame(columns)
+    rows = []
+    for name, each in maps.items():
+        scores = each.scores()
+        estimate, recovery = scores["estimate"], scores.loc["recovery"]
+        row = {
+            "model": name,
+            "ICL error": f"{estimate['icl']:.4f}",
+            "zero-shot error": f"{estimate['zero_shot']:.3f}",
+            "best layer": each.best_layer(),
+            "recovery": f"{recovery.estimate:.3f}",
+            "95% interval": f"{recovery.low:.3f} to {recovery.high:.3f}",
+        }
+        for score in ("strength", "layer_spread", "token_spread", "locality"):
+            row[score.replace("_", " ")] = f"{estimate[score]:.2f}"
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
-def sections(sweep: tvl.LocalitySweep) -> dict[str, dict[str, tvl.LocalityMap]]:
-    """Models that differ in their training only, side by side, vanilla first."""
-    groups: dict[str, dict[str, tvl.LocalityMap]] = {}
-    for name in sorted(sweep.maps, key=lambda name: ("vanilla" not in name, name)):
-        group = re.sub(r"-(vanilla|tvp[\d.]*)(?=-|$)", "", name)
-        groups.setdefault(group, {})[name] = sweep.maps[name]
-    return dict(sorted(groups.items()))
-
-
-def figures(maps: dict[str, tvl.LocalityMap]) -> list:
-    """The figures of one section."""
-    curves = {name: each.curve() for name, each in maps.items()}
-    return [tvl.plots.plot_locality(maps), tvl.plots.plot_icl_curve(curves)]
-
+SCRIPT = Script("locality_sweep", tvl.LocalityMap, analyse, DESCRIPTION, Sweep(), readable)
 
 if __name__ == "__main__":
-    with plain_errors():
-        main(parse(Sweep, Sweep(), DESCRIPTION))
+    SCRIPT.main(sources)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import tyro
-from command_line import parse, plain_errors
-from study import Page, Study, Subject, conduct
+from study import Script, Study, Subject
 
 import tvlens as tvl
 
@@ -27,28 +26,12 @@ class PruningStudy(Study):
     """Every layer is asked."""
 
 
-PAGE = Page(
-    title="How much of the context can be dropped above a layer?",
-    text="Up to a layer the model reads the whole context; above it only the tokens of the query "
-    "go on and see only each other. Shown is how much of what the context gains is kept, at the "
-    "longest context: 1 is all, 0 nothing. Beside it the same with the carrier's states of the "
-    "full context, which saves memory and no time, and the task vector alone in a prompt without "
-    "examples. Under each layer stands which share of the keys and values is still held. Bands "
-    "are 95% by bootstrap over episodes.",
-    figures=lambda results: [
-        tvl.plots.plot_pruning(results),
-        tvl.plots.plot_pruning_curve(results),
-    ],
-)
-
-
 def analyse(subject: Subject) -> tvl.Pruning:
     """The result of one model."""
     return tvl.analysis.pruning(*subject.asked, *subject.episodes())
 
 
+SCRIPT = Script("pruning", tvl.Pruning, analyse, DESCRIPTION, PruningStudy())
+
 if __name__ == "__main__":
-    with plain_errors():
-        conduct(
-            "pruning", parse(PruningStudy, PruningStudy(), DESCRIPTION), tvl.Pruning, analyse, PAGE
-        )
+    SCRIPT.main()

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
 import torch
 import tyro
-from tqdm import tqdm
+from command_line import Quiet, parse, plain_errors, quietly
 
 import tvlens as tvl
 from tvlens.devices import choose_device
 from tvlens.files import writable_folder, write_whole
+from tvlens.progress import progress
+from tvlens.provenance import source_files
 
 if TYPE_CHECKING:
     import pandas as pd
-    import plotly.graph_objects as go
 
     from tvlens.results import Result
 
@@ -34,6 +37,9 @@ of the very numbers that the functions are made of."""
 @dataclass(frozen=True)
 class Study:
     """Which models are asked, on which episodes, and where the answer goes."""
+
+    ELSEWHERE: ClassVar = ("models", "out", "device", "replot", "quiet")
+    """What the result of a model does not depend on."""
 
     models: Models = ("linear-vanilla", "linear-tvp")
     """Names of models that ship with tvlens, or run folders."""
@@ -52,6 +58,8 @@ class Study:
     """Where to compute; the fastest device there is if not given."""
     replot: Path | None = None
     """Draw the page and the table from this .nc file, and do nothing else."""
+    quiet: Quiet = False
+    """Print nothing but errors."""
 
     def __post_init__(self) -> None:
         if self.episodes < 10:
@@ -106,6 +114,20 @@ class Subject:
         episodes, queries = self._sample(self.config.seed + DEVELOPMENT_SEED)
         return tvl.best_layer(*self.asked, episodes, queries)
 
+    @property
+    def family(self) -> str:
+        """What it has in common with the models that it is shown beside."""
+        return f"{self.run.experiment.task}, {self.run.experiment.format.name}"
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Changes with all that the result depends on: model, test, and the code that asks."""
+        weights = hashlib.sha256()
+        for tensor in self.run.model.state_dict().values():
+            weights.update(tensor.cpu().contiguous().view(torch.uint8).numpy())
+        test = {k: v for k, v in asdict(self.config).items() if k not in self.config.ELSEWHERE}
+        return digest([weights.hexdigest(), self.run.experiment.to_json(), test, _code()])
+
     def _sample(self, seed: int) -> tuple[tvl.Episodes, tvl.Episodes]:
         task, generator = self.run.experiment.task, self._seeded(seed)
         episodes = tvl.sample_episodes(task, self.config.episodes, self.shots, generator=generator)
@@ -116,53 +138,102 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Page:
-    """How the answers of a study are shown."""
+class Script(Generic[AnyResult]):
+    """A script that asks one question of models, and leaves a page, a table and the results."""
 
-    title: str
-    """The question."""
-    text: str
-    """How to read the figures."""
-    figures: Callable[[dict], Sequence[go.Figure]]
-    """Draws the results of all models, by name."""
+    name: str
+    """Of the files it writes."""
+    kind: type[AnyResult]
+    """The kind of result that answers."""
+    analyse: Callable[[Subject], AnyResult]
+    """The result of one model."""
+    description: str
+    """What --help says, with an example."""
+    default: Study = Study()
+    """The command line starts from here; its type says which options there are."""
+    table: Callable[[Mapping[str, AnyResult]], pd.DataFrame] = tvl.results.side_by_side
+    """What is printed, and stands on top of the page."""
+
+    def main(self, prepare: Callable[[Any], Sources | None] = lambda config: None) -> None:
+        """Do what the command line asks for.
+
+        Args:
+            prepare: makes models of the configuration; those that it names if None.
+        """
+        with plain_errors():
+            config = parse(type(self.default), self.default, self.description)
+            with quietly(config.quiet):
+                self.conduct(config, None if config.replot else prepare(config))
+
+    def conduct(self, config: Study, sources: Sources | None = None) -> dict[str, AnyResult]:
+        """Analyse each model; write page, table and results, print the table, and say where.
+
+        Args:
+            config: what is asked.
+            sources: the models by name; those of the configuration if None.
+
+        Returns:
+            The results by model.
+        """
+        out = writable_folder(config.out)
+        if config.replot is not None:
+            results = tvl.results.load_results(self.kind, config.replot)
+            written = self._report(results, out)
+        else:
+            results = self.results(config, sources)
+            written = [*self._report(results, out), self.file(config)]
+        print("wrote " + ", ".join(map(str, written)))
+        return results
+
+    def file(self, config: Study) -> Path:
+        """Where the results are."""
+        return config.out / f"{self.name}.nc"
+
+    def results(self, config: Study, sources: Sources | None = None) -> dict[str, AnyResult]:
+        """The results by model, in the file too; those that are there already are not made again.
+
+        After each model the file is whole, so what was interrupted goes on where it was.
+        """
+        choose_device(config.device)
+        file = self.file(config)
+        known = tvl.results.load_results(self.kind, file) if file.is_file() else {}
+        answers = {each.data.attrs.get("fingerprint"): each for each in known.values()}
+        subjects = [
+            Subject(model, source, load_model(source, config.device), config)
+            for model, source in (sources or named_models(config.models)).items()
+        ]
+        results: dict[str, AnyResult] = {}
+        for subject in progress(subjects, self.name.replace("_", " ")):
+            answer = answers.get(subject.fingerprint)
+            if answer is None:
+                answer = self.analyse(subject)
+                answer.data.attrs |= {"fingerprint": subject.fingerprint, "family": subject.family}
+                tvl.results.save_results({**known, **results, subject.name: answer}, file)
+            results[subject.name] = answer
+        tvl.results.save_results(results, file)
+        return results
+
+    def _report(self, results: Mapping[str, AnyResult], out: Path) -> list[Path]:
+        """Print the table, write tables and page, and tell their files."""
+        question = tvl.plots.question_of(self.kind)
+        table = self.table(results)
+        print(table.to_string(index=False))
+        tables = {self.name: tvl.results.scores_table(results)}
+        if question.compare is not None and len(differences := question.compare(results)):
+            tables[f"{self.name}_differences"] = differences
+        for name, each in tables.items():
+            write_whole(out / f"{name}.csv", lambda file, each=each: each.to_csv(file, index=False))
+        tvl.plots.write_page(
+            out / f"{self.name}.html",
+            title=question.title,
+            text=question.reading,
+            sections=[tvl.plots.Section(", ".join(results), question.figures(results), table)],
+        )
+        return [out / f"{self.name}.html", *(out / f"{name}.csv" for name in tables)]
 
 
-def conduct(
-    name: str,
-    config: Study,
-    kind: type[AnyResult],
-    analyse: Callable[[Subject], AnyResult],
-    page: Page,
-) -> dict[str, AnyResult]:
-    """Analyse each model; write page, table and results, print the table, and say what was written.
-
-    Args:
-        name: of the files.
-        config: what the command line asks for.
-        kind: of the results.
-        analyse: the result of one model.
-        page: how results are shown.
-
-    Returns:
-        The results by model.
-    """
-    out = writable_folder(config.out)
-    if config.replot is not None:
-        loaded = tvl.results.load_results(kind, config.replot)
-        report(name, loaded, page, out)
-        return loaded
-    choose_device(config.device)
-    subjects = [
-        Subject(model, source, load_model(source, config.device), config)
-        for model, source in named_models(config.models).items()
-    ]
-    results = {}
-    for subject in tqdm(subjects, desc=name.replace("_", " "), unit="model"):
-        results[subject.name] = analyse(subject)
-    tvl.results.save_results(results, out / f"{name}.nc")
-    report(name, results, page, out)
-    print(f"wrote {out / name}.nc")
-    return results
+Sources = Mapping[str, str | Path]
+"""Shipped models and run folders by name."""
 
 
 def named_models(models: Sequence[str]) -> dict[str, str | Path]:
@@ -188,30 +259,13 @@ def load_model(model: str | Path, device: str | None) -> tvl.Run:
     return tvl.load_run(model, device=device)
 
 
-def report(name: str, results: Mapping[str, Result], page: Page, out: Path) -> None:
-    """Print the table of scores, write table and page, and say where."""
-    scores = tvl.results.scores_table(results)
-    table = side_by_side(scores)
-    print(table.to_string(index=False))
-    write_whole(out / f"{name}.csv", lambda file: scores.to_csv(file, index=False))
-    tvl.plots.write_page(
-        out / f"{name}.html",
-        title=page.title,
-        text=page.text,
-        table=table,
-        sections=[(", ".join(results), page.figures(dict(results)))],
-    )
-    for ending in ("html", "csv"):
-        print(f"wrote {out / name}.{ending}")
+def digest(data: object) -> str:
+    """A hash of JSON data."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def side_by_side(scores: pd.DataFrame) -> pd.DataFrame:
-    """A row for each score and a column for each model: estimate and 95% interval."""
-    bounds = scores[["estimate", "low", "high"]].to_numpy()
-    cells = [
-        f"{estimate:.3g}" + ("" if low != low else f" ({low:.3g} to {high:.3g})")
-        for estimate, low, high in bounds
-    ]
-    wide = scores.assign(cell=cells).pivot(index="score", columns="model", values="cell")
-    order = [scores[column].unique() for column in ("score", "model")]
-    return wide.loc[order[0], order[1]].fillna("").reset_index().rename_axis(columns=None)
+@functools.cache
+def _code() -> str:
+    """A hash of the package and of the scripts."""
+    files = [*source_files(), *sorted(Path(__file__).parent.glob("*.py"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

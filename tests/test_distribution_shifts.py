@@ -247,7 +247,7 @@ def test_figures_show_the_numbers(
     dots, differences = drawn.data[0], untrained.compare(planted).sel(mode="icl")
     zero = planted.data.zero_shot.mean("episode")
     np.testing.assert_allclose(dots.x, differences.estimate / zero, rtol=1e-5)
-    filled = [colour != "white" for colour in dots.marker.color]
+    filled = [colour != "#ffffff" for colour in dots.marker.color]
     assert filled == (differences.q < 0.05).values.tolist()
     assert f"{2 * planted.data.sizes['shift']} differences" in drawn.layout.title.text
     assert planted._repr_html_().startswith("<div")

@@ -86,25 +86,25 @@ def test_every_result_shows_itself_in_a_notebook(planted: tvl.LocalityMap) -> No
 
 def test_a_page_is_self_contained(planted: tvl.LocalityMap, tmp_path) -> None:
     path = tmp_path / "page.html"
+    table = tvl.results.side_by_side({"planted": planted})
     tvl.plots.write_page(
         path,
         title="A <title>",
         text="text",
-        table=tvl.LocalitySweep({"planted": planted}).table().reset_index(),
-        sections=[("section", [tvl.plots.plot_locality(planted)])],
+        sections=[tvl.plots.Section("section", [tvl.plots.plot_locality(planted)], table)],
     )
     page = path.read_text()
     assert "<h1>A &lt;title&gt;</h1>" in page and "<h2>section</h2>" in page and "planted" in page
-    assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=", page)
+    assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=(?!\"data:)", page)
 
 
-def test_png_export_says_what_is_missing(monkeypatch, tmp_path) -> None:
+def test_a_picture_says_what_is_missing(monkeypatch, tmp_path) -> None:
     def no_browser(*args, **kwargs):
         raise RuntimeError("no browser here")
 
     monkeypatch.setattr(go.Figure, "to_image", no_browser)
-    with pytest.raises(tvl.InputError, match=r"tvlens\[png\].*Chromium"):
-        tvl.plots.write_png(go.Figure(), tmp_path / "figure.png")
+    with pytest.raises(tvl.InputError, match=r"tvlens\[pictures\].*Chromium"):
+        tvl.plots.write_figure(go.Figure(), tmp_path / "figure.png")
     assert list(tmp_path.iterdir()) == []
 
 

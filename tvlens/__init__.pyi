@@ -37,6 +37,7 @@ from .prompts import Prompt as Prompt
 from .prompts import PromptFormat as PromptFormat
 from .prompts import Role as Role
 from .pruning import pruned_answers as pruned_answers
+from .reports import report as report
 from .results import AttentionMap as AttentionMap
 from .results import Conflict as Conflict
 from .results import Contributions as Contributions
@@ -48,7 +49,6 @@ from .results import Geometry as Geometry
 from .results import History as History
 from .results import ICLCurve as ICLCurve
 from .results import LocalityMap as LocalityMap
-from .results import LocalitySweep as LocalitySweep
 from .results import NoiseCurves as NoiseCurves
 from .results import PartEffects as PartEffects
 from .results import PatchMap as PatchMap

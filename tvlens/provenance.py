@@ -25,6 +25,11 @@ def provenance(device: torch.device | str) -> dict[str, Any]:
     }
 
 
+def source_files() -> list[Path]:
+    """The package's Python files: what was computed depends on them."""
+    return sorted(Path(__file__).parent.rglob("*.py"))
+
+
 def _git(*arguments: str) -> str | None:
     """What git says about the checkout that this file is in; None when it is in none."""
     checkout = Path(__file__).parent.parent

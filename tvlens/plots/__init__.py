@@ -11,20 +11,27 @@ from tvlens.plots.decodability import (
 from tvlens.plots.disentanglement import plot_disentanglement
 from tvlens.plots.distribution_shifts import plot_distribution_shifts, plot_shift_differences
 from tvlens.plots.emergence import plot_emergence, plot_emergence_animation
+from tvlens.plots.export import PAPER, PaperSize, paper_figure, write_figure
 from tvlens.plots.geometry import plot_geometry, plot_geometry_over_layers
 from tvlens.plots.history import plot_history
 from tvlens.plots.icl_curve import plot_icl_curve
 from tvlens.plots.locality_map import plot_locality
 from tvlens.plots.noise_curves import plot_noise, plot_noise_differences
-from tvlens.plots.page import write_page
+from tvlens.plots.page import Section, write_page
 from tvlens.plots.part_effects import plot_part_effects
 from tvlens.plots.patch_map import plot_patch_map
-from tvlens.plots.png import write_png
 from tvlens.plots.pruning import plot_pruning, plot_pruning_curve
+from tvlens.plots.questions import QUESTIONS, Question, question_of
 from tvlens.plots.saliency_map import plot_saliency_map
 from tvlens.plots.transfer import plot_transfer
 
 __all__ = [
+    "PAPER",
+    "QUESTIONS",
+    "PaperSize",
+    "Question",
+    "Section",
+    "paper_figure",
     "plot_attention_map",
     "plot_conflict",
     "plot_contributions",
@@ -49,6 +56,7 @@ __all__ = [
     "plot_saliency_map",
     "plot_shift_differences",
     "plot_transfer",
+    "question_of",
+    "write_figure",
     "write_page",
-    "write_png",
 ]

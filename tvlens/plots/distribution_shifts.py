@@ -172,7 +172,7 @@ def _dots(differences: xr.Dataset, zero: xr.DataArray, mode: str) -> go.Scatter:
         mode="markers",
         name=NAMES[mode],
         marker={
-            "color": [COLOURS[mode] if each else "white" for each in filled],
+            "color": [COLOURS[mode] if each else "#ffffff" for each in filled],
             "size": 8,
             "line": {"color": COLOURS[mode], "width": 1.5},
         },

@@ -34,12 +34,14 @@ def plot_locality(maps: LocalityMap | Mapping[str, LocalityMap]) -> go.Figure:
             for name in named
         ]
 
-    result = make_subplots(cols=len(named), subplot_titles=list(named))
+    titles = [_title(name, recoveries[name].sel(examples=lengths)) for name in named]
+    result = make_subplots(cols=len(named), subplot_titles=titles)
     for column, heat_map in enumerate(heat_maps(lengths[-1]), start=1):
         result.add_trace(heat_map, row=1, col=column)
     result.frames = [go.Frame(data=heat_maps(n), name=str(n)) for n in lengths]
-    result.update_xaxes(title="token read and written", type="category")
-    result.update_yaxes(title="layer", type="category")
+    result.update_xaxes(title="token", type="category")
+    result.update_yaxes(type="category")
+    result.update_yaxes(title="layer", col=1)
     result.update_layout(
         template=TEMPLATE,
         title="How much of in-context learning does one vector carry?",
@@ -58,6 +60,14 @@ def plot_locality(maps: LocalityMap | Mapping[str, LocalityMap]) -> go.Figure:
 @figure.register
 def _(result: LocalityMap) -> go.Figure:
     return plot_locality(result)
+
+
+def _title(name: str, recovery: xr.Dataset) -> str:
+    if recovery.estimate.notnull().any():
+        return name
+    return f"{name}<br><sup>not defined: in-context learning gains nothing</sup>".removeprefix(
+        "<br>"
+    )
 
 
 def _heat_map(recovery: xr.Dataset, error: xr.DataArray) -> go.Heatmap:

@@ -1,36 +1,47 @@
-"""A self-contained HTML page of a table and figures, which works offline."""
+"""A self-contained HTML page of tables and figures, which works offline."""
 
 import html
+import json
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
+import plotly.io as pio
 from plotly.offline import get_plotlyjs
 
 from tvlens.files import write_whole
+from tvlens.plots.theme import CONFIG, DARK_TEMPLATE, TEMPLATE
 
-_STYLE = """
-body { font: 15px/1.5 Helvetica, Arial, sans-serif; color: #222; max-width: 1180px;
-       margin: 2em auto; padding: 0 1.5em; }
-h1 { font-size: 1.6em; font-weight: 600; }
-h2 { font-size: 1.15em; font-weight: 600; margin-top: 2.2em; border-top: 1px solid #ddd;
-     padding-top: 1em; }
-.table { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3em .8em; text-align: right; border-bottom: 1px solid #e4e4e4;
-         white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-"""
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page."""
+
+    title: str
+    """Its heading."""
+    figures: Sequence[go.Figure] = ()
+    """Drawn when the reader comes near them."""
+    table: pd.DataFrame | None = None
+    """Shown as it is; format its cells before."""
+    text: str = ""
+    """A paragraph under the heading."""
+    values: pd.DataFrame | None = None
+    """What the table's button copies, as CSV; the table as it is shown if None."""
+    folded: bool = False
+    """Whether the table stays folded until it is asked for."""
+
+    @property
+    def anchor(self) -> str:
+        """What links to it are called."""
+        return re.sub(r"\W+", "-", self.title.lower()).strip("-")
 
 
 def write_page(
-    path: Path | str,
-    *,
-    title: str,
-    text: str,
-    table: pd.DataFrame,
-    sections: Sequence[tuple[str, Sequence[go.Figure]]],
+    path: Path | str, *, title: str, text: str, sections: Sequence[Section], origin: str = ""
 ) -> None:
     """Write the page, whole or not at all.
 
@@ -38,23 +49,97 @@ def write_page(
         path: the file; the plotly library (about 5 MB) goes into it.
         title: the page's heading.
         text: a paragraph under it.
-        table: shown as it is; format its cells before.
-        sections: headings with the figures under each.
+        sections: the parts; three or more get a table of contents.
+        origin: where the numbers are from, in small print under the text.
     """
-    parts = [
-        f"<h1>{html.escape(title)}</h1><p>{html.escape(text)}</p>",
-        f'<div class="table">{table.to_html(index=False, border=0)}</div>',
-    ]
-    for heading, figures in sections:
-        parts.append(f"<h2>{html.escape(heading)}</h2>")
-        parts += [_fragment(figure) for figure in figures]
-    page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style>"
-        f"<script>{get_plotlyjs()}</script></head><body>{''.join(parts)}</body></html>"
-    )
+    with_contents = len(sections) > 2
+    page = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>{html.escape(title)}</title><style>{_resource("page.css")}</style></head><body>
+<div class="sheet{" with-contents" if with_contents else ""}">
+{_contents(sections) if with_contents else ""}<main>
+<header><div><h1>{html.escape(title)}</h1>{_paragraph(text)}{_paragraph(origin, "origin")}</div>
+<button id="theme" title="Light or dark">light / dark</button></header>
+{"".join(_section(each, number) for number, each in enumerate(sections, start=1))}
+</main></div>
+{figure_scripts()}</body></html>"""
     write_whole(Path(path), lambda file: file.write_text(page, encoding="utf-8"))
 
 
-def _fragment(figure: go.Figure) -> str:
-    return figure.to_html(full_html=False, include_plotlyjs=False, auto_play=False)
+def figure_block(figure: go.Figure, name: str) -> str:
+    """The HTML of a figure, to be drawn by what `figure_scripts` holds.
+
+    Args:
+        figure: what is drawn.
+        name: its id, and the name of the files that its data are saved as.
+    """
+    spec = figure.to_plotly_json()
+    spec["layout"].pop("template", None)
+    # A closing tag within a string would end the script.
+    text = str(pio.to_json(spec, validate=False)).replace("</", "<\\/")
+    height = figure.layout.height or 450
+    buttons = "".join(
+        f'<button data-action="{action}" title="{what}">{action.upper()}</button>'
+        for action, what in (
+            ("csv", "The points that are shown, as a table"),
+            ("json", "The figure, for plotly.io.from_json"),
+            ("svg", "The figure, as a vector graphic"),
+        )
+    )
+    return (
+        f'<figure id="{name}"><div class="scroll"><div class="canvas" style="height:{height}px">'
+        f'</div></div><div class="tools">{buttons}</div>'
+        f'<script type="application/json">{text}</script></figure>'
+    )
+
+
+def figure_scripts() -> str:
+    """The plotly library, and what draws the figures of a page; once, at its end."""
+    named = {"light": TEMPLATE, "dark": DARK_TEMPLATE}
+    templates = {theme: pio.templates[each].to_plotly_json() for theme, each in named.items()}
+    settings = {"templates": templates, "config": CONFIG}
+    return (
+        f"<script>{get_plotlyjs()}</script>"
+        f'<script type="application/json" id="figure-settings">{json.dumps(settings)}</script>'
+        f"<script>{_resource('page.js')}</script>"
+    )
+
+
+def _resource(name: str) -> str:
+    return files("tvlens.plots").joinpath(name).read_text(encoding="utf-8")
+
+
+def _paragraph(text: str, kind: str = "") -> str:
+    return f'<p class="{kind}">{html.escape(text)}</p>' if text else ""
+
+
+def _contents(sections: Sequence[Section]) -> str:
+    links = "".join(f'<a href="#{each.anchor}">{html.escape(each.title)}</a>' for each in sections)
+    return f'<nav class="contents"><details open><summary>Contents</summary>{links}</details></nav>'
+
+
+def _section(section: Section, number: int) -> str:
+    parts = [f"<h2>{html.escape(section.title)}</h2>", _paragraph(section.text)]
+    names = (f"figure-{number}-{i}" for i in range(1, len(section.figures) + 1))
+    drawn = map(figure_block, section.figures, names)
+    table = [] if section.table is None else [_table(section)]
+    parts += [*drawn, *table] if section.folded else [*table, *drawn]
+    return f'<section id="{section.anchor}">{"".join(parts)}</section>'
+
+
+def _table(section: Section) -> str:
+    assert section.table is not None
+    shown = section.table.to_html(index=False, border=0)
+    values = ""
+    if section.values is not None:
+        text = section.values.to_csv(index=False).replace("</", "<\\/")
+        values = f'<script type="text/csv">{text}</script>'
+    block = (
+        f'<div class="with-table"><div class="table">{shown}</div>{values}'
+        '<div class="tools"><button title="Copy this table">copy as CSV</button></div></div>'
+    )
+    if not section.folded:
+        return block
+    return f"<details><summary>Numbers</summary>{block}</details>"

@@ -9,6 +9,27 @@ import plotly.io as pio
 TEMPLATE = "plotly_white+tvlens"
 """The template of every figure."""
 
+FONT_SIZE = 14
+"""Pixels of the text of every figure; `PaperSize` makes points of them."""
+
+DARK_TEMPLATE = "plotly_dark+tvlens+tvlens_dark"
+"""Its counterpart on a dark page."""
+
+CONFIG = {
+    "responsive": True,
+    "displaylogo": False,
+    "toImageButtonOptions": {"format": "svg"},
+    "modeBarButtonsToRemove": [
+        "sendChartToCloud",
+        "select2d",
+        "lasso2d",
+        "zoomIn2d",
+        "zoomOut2d",
+        "autoScale2d",
+    ],
+}
+"""Plotly's settings of interactive figures; none sends anything anywhere."""
+
 COLOURS = {
     "icl": "#1f5fa8",
     "tvp": "#d1495b",
@@ -30,12 +51,21 @@ MODEL_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9
 
 pio.templates["tvlens"] = go.layout.Template(
     layout={
-        "font": {"family": "Helvetica, Arial, sans-serif", "size": 14},
+        "font": {"family": "Helvetica, Arial, sans-serif", "size": FONT_SIZE},
         "title": {"x": 0.02, "xanchor": "left"},
+        "coloraxis": {
+            "colorbar": {"thickness": 16, "title": {"side": "right", "font": {"size": FONT_SIZE}}}
+        },
+        "xaxis": {"title": {"font": {"size": FONT_SIZE}}},
+        "yaxis": {"title": {"font": {"size": FONT_SIZE}}},
         "margin": {"l": 70, "r": 30, "t": 80, "b": 60},
         "legend": {"orientation": "h", "y": -0.22},
         "hoverlabel": {"align": "left"},
     }
+)
+
+pio.templates["tvlens_dark"] = go.layout.Template(
+    layout={"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}
 )
 
 

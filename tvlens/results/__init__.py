@@ -2,7 +2,13 @@
 
 from tvlens.results.attention_map import AttentionMap
 from tvlens.results.base import Result, figure
-from tvlens.results.collection import load_results, save_results, scores_table
+from tvlens.results.collection import (
+    load_results,
+    readable_scores,
+    save_results,
+    scores_table,
+    side_by_side,
+)
 from tvlens.results.conflict import Conflict
 from tvlens.results.contributions import Contributions
 from tvlens.results.decodability import Decodability
@@ -23,7 +29,6 @@ from tvlens.results.intervals import (
     seed_resampled_means,
 )
 from tvlens.results.locality_map import LocalityMap
-from tvlens.results.locality_sweep import LocalitySweep
 from tvlens.results.noise_curves import NoiseCurves, noise_table
 from tvlens.results.part_effects import PartEffects
 from tvlens.results.patch_map import PatchMap
@@ -52,7 +57,6 @@ __all__ = [
     "History",
     "ICLCurve",
     "LocalityMap",
-    "LocalitySweep",
     "NoiseCurves",
     "PartEffects",
     "PatchMap",
@@ -76,9 +80,11 @@ __all__ = [
     "noise_table",
     "paired_difference",
     "ratio_of_means",
+    "readable_scores",
     "recovery",
     "resampled_means",
     "save_results",
     "scores_table",
     "seed_resampled_means",
+    "side_by_side",
 ]

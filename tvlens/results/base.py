@@ -55,11 +55,43 @@ class Result:
         """The key numbers, a row each, with the columns `estimate`, `low`, `high` (95%)."""
         raise NotImplementedError(f"A {type(self).__name__} has no scores; look at its data.")
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return figure(self)._repr_mimebundle_(**kwargs)
+    def to_dataframe(self) -> pd.DataFrame:
+        """Every number, a row each: `variable`, its labels, `value`; what holds no numbers is out.
+
+        Labels that a variable does not have are empty. For a table of one variable, or of those
+        that share their labels, use xarray: `result.data[["icl", "tvp"]].to_dataframe()`.
+        """
+        numbers = {name: v for name, v in self.data.data_vars.items() if v.dtype.kind in "biuf"}
+        tables = [
+            values.drop_vars([name for name in values.coords if name not in values.dims])
+            .to_series()
+            .rename("value")
+            .reset_index()
+            .assign(variable=name)
+            if values.ndim
+            else pd.DataFrame({"variable": [name], "value": [values.item()]})
+            for name, values in numbers.items()
+        ]
+        labels = [dim for dim in self.data.dims if any(dim in each for each in tables)]
+        table = pd.concat(tables, ignore_index=True)
+        table[labels] = table[labels].convert_dtypes()
+        return table.loc[:, ["variable", *labels, "value"]]
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {size}" for name, size in self.data.sizes.items())
+        return f"<tvlens.{type(self).__name__}: {sizes}>"
 
     def _repr_html_(self) -> str:
-        return figure(self)._repr_html_()
+        """What a notebook shows: the scores, and the figure."""
+        drawn = figure(self)
+        # Where plotly knows no notebook it would fetch its library from the network.
+        shown = drawn._repr_mimebundle_().get("text/html")
+        plot = shown or drawn.to_html(full_html=False, include_plotlyjs=True)
+        try:
+            scores = self.scores().to_html(border=0, float_format="{:.4g}".format, na_rep="")
+        except NotImplementedError:
+            return plot
+        return f'<div style="overflow-x: auto">{scores}</div>{plot}'
 
 
 @functools.singledispatch

@@ -34,6 +34,23 @@ def load_results(kind: type[AnyResult], path: Path | str) -> dict[str, AnyResult
     }
 
 
+def side_by_side(results: Mapping[str, Result]) -> pd.DataFrame:
+    """Scores to read: a row for each, and a column for each model with estimate and interval."""
+    return readable_scores(scores_table(results))
+
+
+def readable_scores(scores: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a `scores_table` to read, as `side_by_side` shows them."""
+    bounds = scores[["estimate", "low", "high"]].to_numpy()
+    cells = [
+        f"{estimate:.3g}" + ("" if low != low else f" ({low:.3g} to {high:.3g})")
+        for estimate, low, high in bounds
+    ]
+    wide = scores.assign(cell=cells).pivot(index="score", columns="model", values="cell")
+    order = [scores[column].unique() for column in ("score", "model")]
+    return wide.loc[order[0], order[1]].fillna("").reset_index().rename_axis(columns=None)
+
+
 def scores_table(results: Mapping[str, Result]) -> pd.DataFrame:
     """A row for each model and score: `model`, `score`, `estimate`, `low`, `high`."""
     tables = {name: each.scores() for name, each in results.items()}

@@ -76,6 +76,7 @@ class LocalityMap(Result):
     def scores(self) -> pd.DataFrame:
         """Strength and locality at the longest context, a row each, with 95% intervals.
 
+        - `best_layer`: the one whose carrier vector recovers most; it has no interval.
         - `icl`, `zero_shot`, `oracle`: errors.
         - `recovery`: of the best layer's carrier vector.
         - `strength`: the same, but each half of the episodes uses the layer that is best on the
@@ -93,7 +94,8 @@ class LocalityMap(Result):
         gains = self._gains()
         estimates = self._scores({name: v.mean(0, keepdims=True) for name, v in gains.items()})
         resampled = self._scores({name: resampled_means(v) for name, v in gains.items()})
-        rows = {name: (estimates[name][0], *interval(resampled[name])) for name in estimates}
+        rows = {"best_layer": (self.best_layer(), np.nan, np.nan)}
+        rows |= {name: (estimates[name][0], *interval(resampled[name])) for name in estimates}
         if not rows["recovery"][1] > 0:
             rows["layer_spread"] = rows["token_spread"] = (np.nan, np.nan, np.nan)
         return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))

@@ -35,7 +35,7 @@ def test_the_page_holds_the_numbers_and_where_they_are_from(script: Script, tmp_
     }
     (tmp_path / "training_step.json").write_text(json.dumps(content))
     page = tmp_path / "page.md"
-    ended = script("benchmarks/report.py", "--measured", tmp_path, "--out", page)
+    ended = script("benchmarks/performance_page.py", "--measured", tmp_path, "--out", page)
     assert ended.code == 0
     text = page.read_text()
     assert "| | width 64, 47 tokens | width 256, 47 tokens |" in text
@@ -46,7 +46,7 @@ def test_the_page_holds_the_numbers_and_where_they_are_from(script: Script, tmp_
 
 def test_without_measurements_there_is_no_page(script: Script, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    ended = script("benchmarks/report.py", "--measured", tmp_path, "--out", page)
+    ended = script("benchmarks/performance_page.py", "--measured", tmp_path, "--out", page)
     assert ended.code == 2
     assert "make bench" in ended.error
     assert not page.exists()

@@ -10,7 +10,7 @@ from timing import parse, plain_errors
 from tvlens import InputError
 from tvlens.files import read_json, write_whole
 
-HEAD = Path(__file__).with_name("report_head.md")
+HEAD = Path(__file__).with_name("performance_head.md")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,128 @@
+"""Everything about some models on one page: `python analyses/report.py linear-tvp`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import attention_map
+import conflict
+import contributions
+import decodability
+import disentanglement
+import distribution_shifts
+import emergence
+import geometry
+import icl_curve
+import locality_sweep
+import noise
+import part_effects
+import patch_map
+import pruning
+import saliency_map
+import transfer
+from command_line import Quiet, parse, plain_errors, quietly
+from study import Models, Script, Sources, Study, load_model, named_models
+
+import tvlens as tvl
+from tvlens.files import writable_folder
+from tvlens.progress import progress
+from tvlens.snapshots import snapshot_files
+
+DESCRIPTION = """All analyses of some models, on one page that works offline.
+
+Answers that are in the output folder already are not computed again while models, options and code
+are the same, so an interrupted report goes on where it was.
+
+Example: python analyses/report.py offset-vanilla offset-tvp --out figures/offset"""
+
+SCRIPTS: tuple[Script, ...] = tuple(
+    each.SCRIPT
+    for each in (
+        locality_sweep,
+        icl_curve,
+        geometry,
+        decodability,
+        disentanglement,
+        transfer,
+        conflict,
+        noise,
+        distribution_shifts,
+        attention_map,
+        contributions,
+        part_effects,
+        patch_map,
+        saliency_map,
+        pruning,
+    )
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Which models are reported, and where the page goes."""
+
+    models: Models = ("linear-vanilla", "linear-tvp")
+    """Names of models that ship with tvlens, or run folders."""
+    out: Path = Path("figures/report")
+    """Folder of the page (report.html) and of the results of each analysis (.nc)."""
+    episodes: int | None = None
+    """Episodes that each analysis is made on; its own number if not given."""
+    examples: int | None = None
+    """Longest context; the one of the model's training if not given."""
+    layer: int | None = None
+    """Where vectors are read and written. If not given: the layer prescribed in training, and for a
+    vanilla model the one that is best on other episodes."""
+    seed: int = Study.seed
+    """Seed of the test episodes, which no training uses."""
+    device: str | None = None
+    """Where to compute; the fastest device there is if not given."""
+    replot: Path | None = None
+    """Draw the page from the results in this folder, and compute nothing."""
+    quiet: Quiet = False
+    """Print nothing but errors."""
+
+    def study(self, script: Script) -> Study:
+        """What is asked of one analysis."""
+        same = ("out", "examples", "seed", "device")
+        asked = {name: getattr(self, name) for name in same}
+        if script not in (locality_sweep.SCRIPT, pruning.SCRIPT):  # These ask every layer.
+            asked["layer"] = self.layer
+        if self.episodes is not None:
+            asked["episodes"] = self.episodes
+        return replace(script.default, models=self.models, **asked)
+
+
+def main(config: Report) -> None:
+    """Compute what is missing, then write the page."""
+    out, sources = writable_folder(config.out), named_models(config.models)
+    runs = {name: load_model(model, config.device) for name, model in sources.items()}
+    results: dict[str, list[tvl.results.Result]] = {name: [] for name in sources}
+    for script, models in progress(asked(sources), "report"):
+        study = config.study(script)
+        if config.replot is None:
+            found = script.results(study, models)
+        else:
+            found = tvl.results.load_results(script.kind, config.replot / f"{script.name}.nc")
+        for name in models:
+            results[name].append(found[name])
+    tvl.report(out / "report.html", results, runs)
+    print(f"wrote {out / 'report.html'}")
+
+
+def asked(sources: Sources) -> list[tuple[Script, Sources]]:
+    """Every analysis with its models; emergence has those that kept snapshots."""
+    everything = [(script, sources) for script in SCRIPTS]
+    followed = {
+        name: source
+        for name, source in sources.items()
+        if isinstance(source, Path) and snapshot_files(source)
+    }
+    return [*everything, (emergence.SCRIPT, followed)] if followed else everything
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        config = parse(Report, Report(), DESCRIPTION)
+        with quietly(config.quiet):
+            main(config)

@@ -1,0 +1,265 @@
+"""What each kind of result answers, in words and figures: pages and reports are made of these."""
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from tvlens import results as kinds
+from tvlens.errors import InputError
+from tvlens.plots.attention_map import plot_attention_map
+from tvlens.plots.conflict import plot_conflict
+from tvlens.plots.contributions import plot_contributions
+from tvlens.plots.decodability import (
+    plot_decodability,
+    plot_decodability_and_recovery,
+    plot_probe_targets,
+)
+from tvlens.plots.disentanglement import plot_disentanglement
+from tvlens.plots.distribution_shifts import plot_distribution_shifts, plot_shift_differences
+from tvlens.plots.emergence import plot_emergence, plot_emergence_animation
+from tvlens.plots.geometry import plot_geometry, plot_geometry_over_layers
+from tvlens.plots.icl_curve import plot_icl_curve
+from tvlens.plots.locality_map import plot_locality
+from tvlens.plots.noise_curves import plot_noise, plot_noise_differences
+from tvlens.plots.part_effects import plot_part_effects
+from tvlens.plots.patch_map import plot_patch_map
+from tvlens.plots.pruning import plot_pruning, plot_pruning_curve
+from tvlens.plots.saliency_map import plot_saliency_map
+from tvlens.plots.transfer import plot_transfer
+from tvlens.results import Result, difference_table, noise_table
+
+AnyResult = TypeVar("AnyResult", bound=Result)
+Results = Mapping[str, Any]
+"""Results of one kind by the name of the model."""
+SIDE_BY_SIDE = 4
+"""Models that a figure has room for."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What one kind of result answers."""
+
+    title: str
+    """The question, in words."""
+    reading: str
+    """How to read the figures."""
+    draw: tuple[Callable[[Results], go.Figure], ...]
+    """The figures of models side by side."""
+    comparable: Callable[[Any], Hashable] = lambda result: result.data.attrs.get("family")
+    """Models share figures where this is the same for their results."""
+    draw_pairs: tuple[Callable[[Results], go.Figure], ...] = ()
+    """Figures that compare, where there are at least two models."""
+    draw_each: tuple[Callable[[Any], go.Figure], ...] = ()
+    """Figures of a single model."""
+    compare: Callable[[Results], pd.DataFrame] | None = None
+    """A table of differences between models."""
+
+    def figures(self, results: Results) -> list[go.Figure]:
+        """All figures of some models."""
+        drawn = []
+        for group in groups(results, self.comparable):
+            drawn += [plot(some) for some in few_at_a_time(group) for plot in self.draw]
+            drawn += [plot(group) for plot in self.draw_pairs if len(group) > 1]
+            for name, each in group.items():
+                drawn += [plot(each).update_layout(title=name) for plot in self.draw_each]
+        return drawn
+
+
+def groups(results: Mapping[str, AnyResult], key: Callable[[AnyResult], Hashable]) -> list[Results]:
+    """The results, those together of which the key is the same."""
+    together: dict[Hashable, dict[str, AnyResult]] = {}
+    for name, each in results.items():
+        together.setdefault(key(each), {})[name] = each
+    return list(together.values())
+
+
+def few_at_a_time(results: Results) -> list[Results]:
+    """Results that one figure has room for beside each other."""
+    names = list(results)
+    starts = range(0, len(names), SIDE_BY_SIDE)
+    return [{name: results[name] for name in names[i : i + SIDE_BY_SIDE]} for i in starts]
+
+
+def question_of(kind: type[Result]) -> Question:
+    """The question that a kind of result answers.
+
+    Raises:
+        InputError: it answers none.
+    """
+    if kind not in QUESTIONS:
+        known = ", ".join(each.__name__ for each in QUESTIONS)
+        raise InputError(f"There is no page of a {kind.__name__}; there is one of {known}.")
+    return QUESTIONS[kind]
+
+
+def _episodes(result: Any) -> Hashable:
+    return result.data.attrs["episodes"], result.data.attrs["format"]
+
+
+QUESTIONS: dict[type[Result], Question] = {
+    kinds.LocalityMap: Question(
+        "Where is the task kept, and how strongly?",
+        "Each cell writes one vector, read after the given number of examples, into a prompt "
+        "without examples, and asks how much of what in-context learning gains is back: 1 is all, "
+        "0 nothing, below 0 harm. Layer 0 is the embedding. Intervals are 95% by bootstrap over "
+        "episodes.",
+        draw=(plot_locality,),
+    ),
+    kinds.ICLCurve: Question(
+        "What does the context give, and what does one vector keep?",
+        "The error of the answer after a number of examples, for the full context, for a prompt "
+        "without examples that is given the task vector, for the same prompt untouched, and for "
+        "the best predictor there is. 0 is right, about 1 is knowing nothing. Bands are 95% by "
+        "bootstrap over episodes.",
+        draw=(plot_icl_curve,),
+    ),
+    kinds.Geometry: Question(
+        "How do the task vectors of different functions lie to each other?",
+        "Each point is the vector of one context, coloured by its function or by the parameter of "
+        "its function; principal components are those of the layer. The share of variance between "
+        "functions (eta2) is 1 if a vector tells nothing but the function. Silhouettes are 1 for "
+        "clusters of points, 0 or less where functions overlap. Dotted: functions shuffled among "
+        "the vectors. Bands are 95%, over functions.",
+        draw=(plot_geometry, plot_geometry_over_layers),
+        comparable=lambda each: (each.data.attrs["format"], each.data.params.values.tobytes()),
+    ),
+    kinds.Decodability: Question(
+        "Can the task be read off the vectors, and does the model read it?",
+        "R² is of a ridge regression from the vector to the parameters of the function, on "
+        "functions that it was not fitted on; the black line is what the best estimate from the "
+        "same context reaches. Accuracy is the share of vectors whose 10 nearest others vote for "
+        "their own function. Recovery is the share of what in-context learning gains that the "
+        "model gains when the vector is written into a prompt without a context. Dotted grey: "
+        "functions shuffled. Bands are 95% by resampling functions.",
+        draw=(plot_decodability, plot_decodability_and_recovery, plot_probe_targets),
+        comparable=lambda each: tuple(each.data.target.values),
+    ),
+    kinds.Disentanglement: Question(
+        "Does the task vector hold the task and nothing else?",
+        "Above: recovery with the vectors of single contexts and with their mean over contexts of "
+        "one function; what the mean gains was in the way. Middle: held-out R² of ridge "
+        "regressions from the vector to the example before the carrier, the number of examples, "
+        "and the query; dotted after shuffling among contexts of one function. Below: the share of "
+        "the vectors' variance that lies within functions. Bands are 95% by bootstrap over "
+        "functions.",
+        draw=(plot_disentanglement,),
+    ),
+    kinds.Transfer: Question(
+        "Does a task vector serve elsewhere than where it was read?",
+        "Above: recovery with the vector of the longest context, read at one layer and written "
+        "at another. Below: the vector after a number of examples, in a zero-shot prompt with the "
+        "position ids of another number, at the layer reported. With rotary positions, or none, "
+        "position ids make no difference. 1 is all that in-context learning gains, 0 nothing, "
+        "below 0 harm; cells are empty where in-context learning gains nothing yet. Intervals "
+        "(hover) are 95% by bootstrap over episodes.",
+        draw=(plot_transfer,),
+    ),
+    kinds.Conflict: Question(
+        "Context or vector: which task does the answer follow?",
+        "Above: alpha of the answer when the context shows task A and the carrier holds the "
+        "vector of task B: 0 follows the context, 1 the vector. An answer that knows neither is at "
+        "1/2, so look at the errors against both tasks (middle). Below: alpha of zero-shot prompts "
+        "that are given (1 - share) A + share B. Bands are 95% by bootstrap over pairs of "
+        "functions.",
+        draw=(plot_conflict,),
+    ),
+    kinds.NoiseCurves: Question(
+        "How much noise in the labels does a model bear?",
+        "Errors after the longest context when its labels are noisy; what predictions are scored "
+        "against is not. Area: mean excess over the error without noise, between level 0 and the "
+        "largest. Half level: the level at which half of what the examples gain is lost; inf where "
+        "the grid ends before. Corrupted example: one wrong label, averaged over its position, and "
+        "by how much the last example counts for more than the first. The oracle knows the label "
+        "noise, and the share of flips; of outliers it knows nothing. Bands are 95% by bootstrap "
+        "over episodes.",
+        draw=(plot_noise,),
+        draw_pairs=(plot_noise_differences,),
+        comparable=_episodes,
+        compare=noise_table,
+    ),
+    kinds.DistributionShifts: Question(
+        "What becomes of errors when test data come from elsewhere?",
+        "Bars: the error after the longest context, as a share of the error of the same queries "
+        "without a context: 0 is right, 1 is knowing nothing. The oracle knows the inputs that it "
+        "is given, but not that functions come from elsewhere. Dots: paired differences between "
+        "models, filled where q < 0.05 after adjustment for all of them. The table has plain "
+        "errors. Intervals are 95% by bootstrap over episodes.",
+        draw=(plot_distribution_shifts,),
+        draw_pairs=(plot_shift_differences,),
+        comparable=_episodes,
+        compare=difference_table,
+    ),
+    kinds.AttentionMap: Question(
+        "Which tokens does each head look at?",
+        "Each row is a head (2.3 is the third of the second block), each column a kind of "
+        "token: own, of the example in which the looking token stands; previous, of the one "
+        "before; earlier, of all before that. A row sums to 1. Contexts have 12 examples or "
+        "what --examples says, and the mean is over all tokens of a role from the second "
+        "example on. The lowest panels show the answer token of a prompt without examples, "
+        "before and after the task vector is written into it.",
+        draw=(plot_attention_map,),
+    ),
+    kinds.Contributions: Question(
+        "What do the heads and MLPs add to the task vector?",
+        "The task vector is the sum of what the embedding, the heads (2.3 is the third of the "
+        "second block), the biases of attention and the MLPs add to the residual stream at the "
+        "carrier, up to the layer of the vector. Bars are the projection of each on the vector: "
+        "grey for the whole vector, blue after the mean over functions is taken away, which "
+        "carries no task. Both sum to 1. Error bars are 95% by bootstrap over episodes.",
+        draw=(plot_contributions,),
+    ),
+    kinds.PartEffects: Question(
+        "Which heads and MLPs write the task vector, and which read it?",
+        "Each row is a head (2.3 is the third of the second block), all heads of a block, or an "
+        "MLP. The first three columns are the recovery lost when it puts out its mean over "
+        "episodes: at the carrier while the vector is read, in the whole context, or at the "
+        "answer token of the prompt that the vector is written into. The fourth is the gain of "
+        "in-context learning lost when it does so in the whole context. The others are the "
+        "share of the right answer restored in a context with the labels of another function, "
+        "when the part puts out what it does in the right context, and its mean as a control. 1 "
+        "is everything; numbers stand where q < 0.05.",
+        draw=(plot_part_effects,),
+    ),
+    kinds.PatchMap: Question(
+        "Where does a context know which function is asked?",
+        "The labels of a context are exchanged for those of another function, and at one layer "
+        "and one kind of token the residual stream is put back to what it was: at the last "
+        "token of a role, or at all. Cells are the share of the right answer that this "
+        "restores; 1 is all. Below, as a control, the mean over functions is put there instead: "
+        "to forget the wrong function brings some of the answer back without knowing the right "
+        "one.",
+        draw=(plot_patch_map,),
+    ),
+    kinds.SaliencyMap: Question(
+        "Along which attention edges does the context reach the answer?",
+        "The saliency of an attention edge is the sum over heads of |attention times the "
+        "gradient of the last answer's loss with respect to it|. Cells are its sum over all "
+        "tokens of a kind, as a share of the saliency of all blocks: z, x, y are the tokens of "
+        "the examples, last z and last x those of the query.",
+        draw=(plot_saliency_map,),
+    ),
+    kinds.Pruning: Question(
+        "How much of the context can be dropped above a layer?",
+        "Up to a layer the model reads the whole context; above it only the tokens of the query "
+        "go on and see only each other. Shown is how much of what the context gains is kept, at "
+        "the longest context: 1 is all, 0 nothing. Beside it the same with the carrier's states of "
+        "the full context, which saves memory and no time, and the task vector alone in a prompt "
+        "without examples. Under each layer stands which share of the keys and values is still "
+        "held. The curves below are mean errors. Bands are 95% by bootstrap over episodes.",
+        draw=(plot_pruning, plot_pruning_curve),
+    ),
+    kinds.Emergence: Question(
+        "When does the task vector come to be?",
+        "Errors of in-context learning and of prompts that are given the task vector of each "
+        "layer, and how much of the vectors' variance lies between functions, against training "
+        "steps. Below, the slider shows after each number of steps how much of in-context learning "
+        "one vector carries, and how the vectors of different functions (colours) lie to each "
+        "other. 0 is right, about 1 is knowing nothing.",
+        draw=(plot_emergence,),
+        draw_each=(plot_emergence_animation,),
+    ),
+}
+"""Questions by the kind of result that answers them, in the order of a report."""
