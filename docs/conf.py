@@ -1,5 +1,6 @@
-"""How Sphinx builds the documentation: `make docs`, then open docs/_build/index.html."""
+"""How Sphinx builds the documentation: `make docs`, then open docs/_build/html/index.html."""
 
+import dataclasses
 import enum
 import inspect
 import json
@@ -110,6 +111,9 @@ def copy_plotly(app: Sphinx, error: Exception | None) -> None:
         shutil.copyfile(source, Path(app.outdir) / "_static" / "plotly.min.js")
 
 
+LINK_UP = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>\.\./[^)#]+)[^)]*\)")
+
+
 def unlink_files_outside(app: Sphinx, page: str, source: list[str]) -> None:
     """Links to files of the checkout that are not in docs work on GitHub; here, their text does."""
     folder = Path(app.srcdir, page).parent
@@ -119,13 +123,15 @@ def unlink_files_outside(app: Sphinx, page: str, source: list[str]) -> None:
         outside = target.exists() and not target.is_relative_to(HERE)
         return f"`{match['text'].strip('`')}`" if outside else match[0]
 
-    source[0] = re.sub(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>\.\./[^)#]+)[^)]*\)", plain, source[0])
+    source[0] = LINK_UP.sub(plain, source[0])
 
 
-def hide_empty_signature(
+def short_signature(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str, returns: str
 ) -> tuple[str, str] | None:
-    """Protocols and enums are not called: their signature is Python's, and says nothing."""
+    """Signatures that would say nothing, or what the members below say better."""
+    if inspect.isclass(obj) and dataclasses.is_dataclass(obj):
+        return f"({', '.join(field.name for field in dataclasses.fields(obj) if field.init)})", ""
     if inspect.isclass(obj) and (issubclass(obj, enum.Enum) or getattr(obj, "_is_protocol", False)):
         return "", ""
     return None
@@ -148,7 +154,7 @@ def find_elsewhere(
 def setup(app: Sphinx) -> None:
     """Connect the functions above."""
     app.connect("source-read", unlink_files_outside)
-    app.connect("autodoc-process-signature", hide_empty_signature)
+    app.connect("autodoc-process-signature", short_signature)
     app.connect("missing-reference", find_elsewhere)
     app.connect("html-page-context", add_plotly)
     app.connect("build-finished", copy_plotly)
