@@ -46,7 +46,6 @@ nb_execution_mode = "force"
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
-nb_execution_excludepatterns = os.environ.get("TVLENS_DOCS_SKIP", "").split()
 nb_ipywidgets_js = {}
 nb_merge_streams = True
 nb_mime_priority_overrides = [("html", "application/vnd.plotly.v1+json", 0)]
@@ -142,6 +141,8 @@ def find_elsewhere(
 ) -> nodes.Element | None:
     """A docstring names things as `import tvlens` does, whichever room it stands in."""
     target = node.get("reftarget", "").removesuffix("()")
+    if target.startswith("tvlens."):
+        target = target.rpartition(".")[2]
     for room in ("tvlens", "tvlens.analysis", "tvlens.results", "tvlens.tasks", "tvlens.plots"):
         name = f"{room}.{target}"
         if node.get("refdomain") == "py" and name in env.domains.python_domain.objects:
@@ -151,10 +152,26 @@ def find_elsewhere(
     return None
 
 
+def keep_sentences(app: Sphinx) -> None:
+    """Napoleon takes `Width: of what` of an attribute for a type and a text; here it is a text."""
+    kept: dict[str, list[str]] = {}
+
+    def before(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+        kept[name] = list(lines)
+
+    def after(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+        if what in ("attribute", "data", "property"):
+            lines[:] = kept[name]
+
+    app.connect("autodoc-process-docstring", before, priority=400)
+    app.connect("autodoc-process-docstring", after, priority=600)
+
+
 def setup(app: Sphinx) -> None:
     """Connect the functions above."""
     app.connect("source-read", unlink_files_outside)
     app.connect("autodoc-process-signature", short_signature)
     app.connect("missing-reference", find_elsewhere)
+    keep_sentences(app)
     app.connect("html-page-context", add_plotly)
     app.connect("build-finished", copy_plotly)
