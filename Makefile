@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 # TransformerLens 3.9, whose HookedTransformer is a contestant of `make bench`.
 LEGACY ?= .venv-transformer-lens-3
 
-.PHONY: demo test check zoo bench bench-legacy clean
+.PHONY: demo test check docs pictures zoo bench bench-legacy clean
 
 demo: $(VENV)/installed
 	$(BIN)/python analyses/locality_sweep.py
@@ -18,6 +18,17 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+# The site, in docs/_build/html. It makes the report of the gallery and runs the tutorials: some
+# minutes, and less when the code is what it was.
+docs: $(VENV)/installed-docs
+	OMP_NUM_THREADS=1 $(BIN)/python analyses/report.py --out docs/_build/report
+	OMP_NUM_THREADS=1 $(BIN)/python analyses/emergence.py -q --out docs/_build/report --runs docs/_build/runs
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -d docs/_build/doctrees docs docs/_build/html
+
+# The pictures of README and docs, from models that ship. Needs Chrome or Chromium.
+pictures: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python analyses/pictures.py
 
 # Trains models like those that ship, two at a time (about 45 minutes on two cores).
 ZOO = linear-vanilla linear-tvp linear-arrow-vanilla linear-arrow-tvp \
@@ -54,6 +65,10 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
 
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
+	touch $@
+
 $(VENV)/installed-bench: $(VENV)/installed
 	$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
 	touch $@
@@ -66,4 +81,4 @@ $(LEGACY)/installed: constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LEGACY) build dist figures
+	rm -rf $(VENV) $(LEGACY) build dist figures docs/_build

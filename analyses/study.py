@@ -219,15 +219,18 @@ class Script(Generic[AnyResult]):
         table = self.table(results)
         print(table.to_string(index=False))
         tables = {self.name: tvl.results.scores_table(results)}
+        sections = [tvl.plots.Section(", ".join(results), question.figures(results), table)]
         if question.compare is not None and len(differences := question.compare(results)):
             tables[f"{self.name}_differences"] = differences
+            shown = differences.map(lambda cell: f"{cell:.3g}" if isinstance(cell, float) else cell)
+            sections.append(tvl.plots.Section("Differences", table=shown, values=differences))
         for name, each in tables.items():
             write_whole(out / f"{name}.csv", lambda file, each=each: each.to_csv(file, index=False))
         tvl.plots.write_page(
             out / f"{self.name}.html",
             title=question.title,
             text=question.reading,
-            sections=[tvl.plots.Section(", ".join(results), question.figures(results), table)],
+            sections=sections,
         )
         return [out / f"{self.name}.html", *(out / f"{name}.csv" for name in tables)]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from command_line import Interruption, parse, plain_errors
+from command_line import Interruption, Quiet, parse, plain_errors, quietly
 from tqdm import tqdm
 
 import tvlens as tvl
@@ -22,7 +22,9 @@ the defaults shown are those of the preset that is named. `-small` presets take 
 
 Ctrl-C and SIGTERM leave a checkpoint; --resume continues from it as if nothing had happened.
 
-Presets: {", ".join(tvl.PRESETS)}"""
+Presets: {", ".join(tvl.PRESETS)}
+
+Example: python analyses/train.py --preset offset-tvp-small --seed 1 --out runs/offset-1"""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Training:
     compile: bool = False
     """Compile the training step first: takes a minute or more, pays in long runs, and needs a C++
     compiler on a CPU."""
+    quiet: Quiet = False
+    """Print nothing but errors."""
     snapshots: int = 0
     """Weights to keep along the training, evenly spaced on a log scale, for analyses/emergence.py:
     0 or at least 2."""
@@ -60,7 +64,8 @@ def main(config: Training) -> None:
     )
     interruption = Interruption()
     total = config.experiment.train.steps
-    with tqdm(total=total, unit="step", desc=out.name, dynamic_ncols=True) as bar:
+    bar = tqdm(total=total, unit="step", desc=out.name, dynamic_ncols=True, disable=config.quiet)
+    with bar:
         for state in states:
             bar.update(state.step - bar.n)
             if state.rows and state.rows[-1][0] == state.step:
@@ -89,4 +94,6 @@ def preset_named(arguments: list[str]) -> str:
 if __name__ == "__main__":
     with plain_errors():
         preset = preset_named(sys.argv[1:])
-        main(parse(Training, Training(tvl.PRESETS[preset], preset), DESCRIPTION))
+        config = parse(Training, Training(tvl.PRESETS[preset], preset), DESCRIPTION)
+        with quietly(config.quiet):
+            main(config)

@@ -5,8 +5,11 @@ import re
 import pytest
 
 import tvlens as tvl
+import tvlens.models
+import tvlens.tasks
 from tests.readme_example import ROOT, python_blocks
 
+SCRIPTS = [file.stem for file in (ROOT / "analyses").glob("*.py") if "__main__" in file.read_text()]
 PAGES = ("README.md", "docs/extending.md", "docs/analyses.md", "docs/analyses/emergence.md")
 
 
@@ -23,16 +26,57 @@ def test_the_code_of_a_page_runs(page: str, monkeypatch, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", *(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))]
+    "page",
+    [
+        "README.md",
+        *(
+            str(page.relative_to(ROOT))
+            for page in ROOT.glob("docs/**/*.md")
+            if "_build" not in page.parts
+        ),
+    ],
 )
 def test_links_and_named_files_exist(page: str) -> None:
     text = (ROOT / page).read_text()
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
-        assert ((ROOT / page).parent / target).exists(), target
+    for target, heading in re.findall(r"\]\((?!http)([^)#]+)(?:#([^)]+))?\)", text):
+        file = (ROOT / page).parent / target
+        assert file.exists(), target
+        assert not heading or heading in anchors(file.read_text()), f"{target}#{heading}"
     for script in re.findall(r"analyses/\w+\.py", text):
         assert (ROOT / script).exists(), script
+
+
+def anchors(page: str) -> list[str]:
+    """What GitHub and the site call the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", page, flags=re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings]
+
+
+def test_the_reference_has_every_public_name() -> None:
+    pages = "".join(page.read_text() for page in ROOT.glob("docs/api/*.md"))
+    listed = set(re.findall(r"^\.\. (?:auto\w+|py:\w+):: tvlens\.([\w.]+)", pages, re.MULTILINE))
+    rooms = {"analysis", "plots", "shifts"}
+    assert rooms <= listed, "these are listed whole"
+    short = {name.rpartition(".")[2] for name in listed}
+    for module in (tvl, tvl.results, tvlens.tasks, tvlens.models):
+        assert set(module.__all__) - rooms - {"results"} <= short
 
 
 def test_the_readme_names_every_model_that_ships() -> None:
     text = (ROOT / "README.md").read_text()
     assert all(f"`{name}`" in text for name in tvl.list_pretrained())
+
+
+def test_the_page_of_scripts_lists_every_script() -> None:
+    text = (ROOT / "docs/scripts.md").read_text()
+    assert len(SCRIPTS) > 18
+    assert [name for name in SCRIPTS if f"{name}.py" not in text] == []
+
+
+def test_the_gallery_asks_every_question_once() -> None:
+    text = (ROOT / "docs/gallery.md").read_text()
+    titles = [question.title for question in tvl.plots.QUESTIONS.values()]
+    assert re.findall(r"^## (.*)$", text, flags=re.M) == titles
+    shown = re.findall(r"^show\(tvl\.(\w+), \"(\w+)\"\)$", text, flags=re.M)
+    assert [kind for kind, _ in shown] == [kind.__name__ for kind in tvl.plots.QUESTIONS]
+    assert all(f"`python analyses/{name}.py`" in text for _, name in shown)

@@ -171,7 +171,8 @@ def test_a_slider_changes_the_figure(map_page: Page, planted: tvl.LocalityMap) -
     map_page.mouse.click(rail["x"] + 2, rail["y"] + rail["height"] / 2)
     map_page.wait_for_timeout(500)
     first = planted.data.examples.values[1]
-    assert "examples in the context: 1" in map_page.locator(".slider-label").first.text_content()
+    label = map_page.locator(".slider-label").first.text_content() or ""
+    assert "examples in the context: 1" in label
     assert cells(map_page) == numbers(recovery.sel(examples=first))
     assert not np.array_equal(recovery.sel(examples=first), recovery.isel(examples=-1))
 
@@ -182,7 +183,7 @@ def test_hovering_tells_all_numbers_of_a_cell(map_page: Page, planted: tvl.Local
     layers = planted.data.sizes["layer"]
     map_page.mouse.move(plot["x"] + 5, plot["y"] + plot["height"] * 0.5 / layers)
     map_page.wait_for_selector(".hoverlayer .hovertext")
-    said = map_page.locator(".hoverlayer .hovertext").text_content()
+    said = map_page.locator(".hoverlayer .hovertext").text_content() or ""
     cell = planted.recovery().isel(examples=-1, layer=-1, role=0)
     assert f"layer {layers - 1}, token z (carrier)" in said
     assert f"recovery {cell.estimate:.3f}, 95% interval {cell.low:.3f} to {cell.high:.3f}" in said

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+import plotly.io as pio
 import pytest
 import xarray as xr
 
@@ -82,6 +83,36 @@ def test_every_result_shows_itself_in_a_notebook(planted: tvl.LocalityMap) -> No
     for result in (planted, planted.curve(), history):
         assert isinstance(figure(result), go.Figure)
         assert "plotly" in result._repr_html_()
+
+
+def test_a_notebook_shows_the_scores_and_the_figure(
+    planted: tvl.LocalityMap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[dict] = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    monkeypatch.setattr(pio.renderers, "default", "plotly_mimetype")
+    planted._ipython_display_()
+    table, plot = shown
+    assert f"{planted.scores().estimate['recovery']:.4g}" in table["text/html"]
+    (drawn,) = plot.values()
+    assert drawn["data"][0]["type"] == "heatmap"
+    shown.clear()
+    monkeypatch.setattr(pio.renderers, "default", "browser")
+    planted._ipython_display_()
+    assert len(shown) == 1, "a terminal gets text, and no window opens"
+
+
+def test_a_result_becomes_a_long_table(planted: tvl.LocalityMap) -> None:
+    table = planted.to_dataframe()
+    labels = ["episode", "layer", "role", "examples"]
+    assert table.columns.tolist() == ["variable", *labels, "value"]
+    assert len(table) == sum(each.size for each in planted.data.data_vars.values())
+    tvp = table[table.variable == "tvp"].set_index(labels)["value"].to_xarray()
+    xr.testing.assert_allclose(
+        tvp.astype("float32"), planted.data.tvp.reset_coords(drop=True).reindex_like(tvp), atol=0
+    )
+    icl = table[table.variable == "icl"]
+    assert icl["role"].isna().all() and icl["examples"].dtype == "Int64"
 
 
 def test_a_page_is_self_contained(planted: tvl.LocalityMap, tmp_path) -> None:

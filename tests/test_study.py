@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -86,6 +87,64 @@ def test_a_study_that_cannot_be_made_ends_in_one_line(
     assert words in ended.error
     assert "Traceback" not in ended.error
     assert not (tmp_path / "icl_curve.nc").exists()
+
+
+def test_an_answer_that_is_there_is_not_computed_again(
+    script: Script,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+    original = tvl.analysis.icl_curve
+
+    def counted(*args: Any, **kwargs: Any) -> tvl.ICLCurve:
+        asked.append(args)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(tvl.analysis, "icl_curve", counted)
+    common = (*FEW, "--examples", 2, "--out", tmp_path)
+    for models, extra, computed in (
+        (["offset-tvp"], [], 1),
+        (["offset-vanilla", "offset-tvp"], [], 1),
+        (["offset-tvp"], [], 0),
+        (["offset-tvp"], ["--seed", 1], 1),
+    ):
+        asked.clear()
+        ended = script("icl_curve.py", *models, *common, *extra)
+        assert (ended.code, len(asked)) == (0, computed), (models, extra, ended.error)
+        kept = tvl.results.load_results(tvl.ICLCurve, tmp_path / "icl_curve.nc")
+        assert list(kept) == models
+
+
+def test_an_interrupted_study_keeps_what_it_has(
+    script: Script,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = tvl.analysis.icl_curve
+
+    def second_fails(model: Any, task: Any, *args: Any, **kwargs: Any) -> tvl.ICLCurve:
+        if (tmp_path / "icl_curve.nc").exists():
+            raise KeyboardInterrupt
+        return original(model, task, *args, **kwargs)
+
+    monkeypatch.setattr(tvl.analysis, "icl_curve", second_fails)
+    common = (*FEW, "--examples", 2, "--out", tmp_path)
+    assert script("icl_curve.py", "offset-vanilla", "offset-tvp", *common).code == 130
+    kept = tvl.results.load_results(tvl.ICLCurve, tmp_path / "icl_curve.nc")
+    assert list(kept) == ["offset-vanilla"]
+
+
+def test_a_quiet_script_prints_nothing_but_errors(
+    script: Script,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    common = (*FEW, "--examples", 2, "--out", tmp_path)
+    ended = script("icl_curve.py", "offset-tvp", *common, "-q")
+    assert (ended.code, ended.out, ended.error) == (0, "", "")
+    assert (tmp_path / "icl_curve.html").exists()
+    ended = script("icl_curve.py", "offset-tpv", *common, "-q")
+    assert (ended.code, ended.out) == (2, "") and "Did you mean 'offset-tvp'" in ended.error
 
 
 def test_controls_are_not_drawn_with_the_seed_of_the_episodes(

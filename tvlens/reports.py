@@ -1,8 +1,11 @@
 """Everything that was found out about some models, on one page."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import date
+from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -142,13 +145,20 @@ def _training(runs: Mapping[str, Run]) -> list[Section]:
     ]
 
 
+def _described(task: Any) -> str:
+    """A task with its settings."""
+    settings = {field.name: getattr(task, field.name) for field in fields(task)}
+    named = [f"{k}={v.value if isinstance(v, Enum) else v}" for k, v in settings.items()]
+    return f"{type(task).__name__}({', '.join(named)})"
+
+
 def _facts(run: Run) -> dict[str, str]:
     experiment: Experiment = run.experiment
     model, train, objective = experiment.model, experiment.train, experiment.objective
     weight = objective.tvp_weight
     parameters = sum(each.numel() for each in run.model.parameters())
     return {
-        "task": str(experiment.task),
+        "task": _described(experiment.task),
         "prompt format": experiment.format.name,
         "layers x width, heads": f"{model.n_layers} x {model.d_model}, {model.n_heads}",
         "parameters": f"{parameters:,}",

@@ -41,7 +41,9 @@ PAPER = {"single-column": PaperSize(89.0), "double-column": PaperSize(183.0)}
 """Widths of columns as most journals and conferences have them."""
 
 
-def write_figure(figure: go.Figure, path: Path | str, *, paper: str | None = None) -> None:
+def write_figure(
+    figure: go.Figure, path: Path | str, *, paper: str | None = None, scale: float = 2.0
+) -> None:
     """Write a figure, whole or not at all, in the format that the file's ending names.
 
     HTML works offline, JSON is for `plotly.io.read_json`. PNG, SVG and PDF need a browser.
@@ -51,6 +53,7 @@ def write_figure(figure: go.Figure, path: Path | str, *, paper: str | None = Non
         path: ends in .html, .json, .png, .svg or .pdf.
         paper: `single-column` (89 mm) or `double-column` (183 mm): text is 8 points then, and what
             belongs to a screen or a caption is left out (`paper_figure`). As on a screen if None.
+        scale: without a paper, dots of a PNG for each pixel of the layout.
 
     Raises:
         InputError: the ending or the paper is none of these; kaleido or a browser is missing.
@@ -68,7 +71,7 @@ def write_figure(figure: go.Figure, path: Path | str, *, paper: str | None = Non
         text = str(pio.to_json(drawn))
         write_whole(path, lambda file: file.write_text(text, encoding="utf-8"))
     else:
-        image = _picture(drawn, path, format, _scale(format, paper))
+        image = _picture(drawn, path, format, _scale(format, paper, scale))
         write_whole(path, lambda file: file.write_bytes(image))
 
 
@@ -103,9 +106,9 @@ def paper_figure(figure: go.Figure, paper: str) -> go.Figure:
     return drawn
 
 
-def _scale(format: str, paper: str | None) -> float:
+def _scale(format: str, paper: str | None, scale: float) -> float:
     if paper is None:
-        return 2.0 if format == "png" else 1.0
+        return scale if format == "png" else 1.0
     size = PAPER[paper]
     return size.scale * (size.dots_per_inch / 96 if format == "png" else 1)
 

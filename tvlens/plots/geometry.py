@@ -79,7 +79,7 @@ def plot_geometry(
         title="Do the vectors of one function lie together?",
         coloraxis=colouring.axis,
         height=960,
-        margin={"t": 120},
+        margin={"t": 135},
         showlegend=False,
         sliders=[_slider(named, shared, shown)],
     )
@@ -197,7 +197,7 @@ def _title(name: str, geometry: Geometry, layer: int) -> str:
         return f"{head}: all vectors are the same"
     explained = " + ".join(f"{each:.0%}" for each in geometry.data.explained.sel(layer=layer)[:3])
     between = f"{float(cell.estimate):.0%} of variance between functions"
-    return f"{head}<br><sup>{between}; PCs hold {explained}</sup>"
+    return f"{head}<br><sup>{between}<br>PCs hold {explained}</sup>"
 
 
 def _slider(named: Mapping[str, Geometry], layers: list[int], shown: int) -> dict:

@@ -81,17 +81,25 @@ class Result:
         sizes = ", ".join(f"{name} {size}" for name, size in self.data.sizes.items())
         return f"<tvlens.{type(self).__name__}: {sizes}>"
 
+    def _ipython_display_(self) -> None:
+        """What a notebook shows: the scores, and the figure as plotly shows it there."""
+        from IPython.display import display
+
+        display({"text/plain": repr(self), "text/html": self._scores_html()}, raw=True)
+        if bundle := figure(self)._repr_mimebundle_():  # Empty where nothing could show it.
+            display(bundle, raw=True)
+
     def _repr_html_(self) -> str:
-        """What a notebook shows: the scores, and the figure."""
-        drawn = figure(self)
-        # Where plotly knows no notebook it would fetch its library from the network.
-        shown = drawn._repr_mimebundle_().get("text/html")
-        plot = shown or drawn.to_html(full_html=False, include_plotlyjs=True)
+        """Scores and figure for all that is not IPython: heavy, and in need of nothing else."""
+        return self._scores_html() + figure(self).to_html(full_html=False, include_plotlyjs=True)
+
+    def _scores_html(self) -> str:
         try:
-            scores = self.scores().to_html(border=0, float_format="{:.4g}".format, na_rep="")
+            scores = self.scores()
         except NotImplementedError:
-            return plot
-        return f'<div style="overflow-x: auto">{scores}</div>{plot}'
+            return ""
+        table = scores.to_html(border=0, float_format="{:.4g}".format, na_rep="")
+        return f'<div style="overflow-x: auto">{table}</div>'
 
 
 @functools.singledispatch

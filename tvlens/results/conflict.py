@@ -39,9 +39,9 @@ class Conflict(Result):
 
         alpha = 1/2 + (E_A - E_B) / (2 E_AB), of means over pairs, where E_A and E_B are errors
         against A and B, and E_AB is that of A's answers against B. For a squared error this is
-        <y - f_A, f_B - f_A> / |f_B - f_A|^2. For symbols it is 1/2 plus half of how much more often
-        B's answer is given than A's. An answer that knows neither is at 1/2 too, with large errors
-        against both.
+        `<y - f_A, f_B - f_A> / |f_B - f_A|^2`. For symbols it is 1/2 plus half of how much more
+        often B's answer is given than A's. An answer that knows neither is at 1/2 too, with large
+        errors against both.
         """
         return _share(self.data.to_context, self.data.to_vector, self.data.apart)
 

@@ -14,8 +14,8 @@ class SaliencyMap(Result):
     block, follows from its attention A in each head and the gradient of the loss L with respect to
     A:
 
-    - `per_head` (episode, block, query, key): the sum over heads of |A dL/dA|.
-    - `joint` (episode, block, query, key): |the sum over heads of A dL/dA|, the score of Wang et
+    - `per_head` (episode, block, query, key): the sum over heads of `|A dL/dA|`.
+    - `joint` (episode, block, query, key): `|the sum over heads of A dL/dA|`, the score of Wang et
       al. (arXiv 2305.14160), where heads that work against each other cancel.
 
     Both are summed over the tokens of a kind: `z`, `x`, `y`, .. are the tokens of the examples,

@@ -43,7 +43,7 @@ class ScaledOutputs(Shift):
 
 @dataclass(frozen=True)
 class SparseWeights(Shift):
-    """All but a few components of w are 0; the others are larger, so that E |w|^2 stays d."""
+    """All but a few components of w are 0; the others are larger, so that `E |w|^2` stays d."""
 
     nonzero: int = 1
     """How many components are left; random ones in each episode."""

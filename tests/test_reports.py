@@ -1,0 +1,80 @@
+"""Reports hold what they were given, and say what they cannot hold."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tvlens as tvl
+from tests.test_locality_map import map_planted
+from tvlens import results as kinds
+from tvlens.plots import QUESTIONS, question_of
+from tvlens.results import Result
+
+
+@pytest.fixture(scope="module")
+def planted() -> tvl.LocalityMap:
+    return map_planted()
+
+
+def test_every_kind_of_result_of_an_analysis_answers_a_question() -> None:
+    every = {each for each in vars(kinds).values() if isinstance(each, type)}
+    every = {each for each in every if issubclass(each, Result)}
+    no_question = {Result, tvl.History, tvl.TaskVectors, kinds.ShiftedErrors}
+    assert set(QUESTIONS) == every - no_question
+    titles = [each.title for each in QUESTIONS.values()]
+    assert len(set(titles)) == len(titles) and all(title.endswith("?") for title in titles)
+
+
+def test_a_report_has_a_section_for_each_kind_and_the_facts_of_each_training(
+    planted: tvl.LocalityMap, tmp_path: Path
+) -> None:
+    run = tvl.load_pretrained("offset-tvp", device="cpu")
+    results = {"a": [planted, planted.curve()], "b": [planted]}
+    tvl.report(tmp_path / "page.html", results, {"a": run}, title="Two <models>")
+    page = (tmp_path / "page.html").read_text()
+    assert "<h1>Two &lt;models&gt;</h1>" in page
+    headings = re.findall("<h2>(.*?)</h2>", page)
+    assert headings == [
+        "Key numbers",
+        "What was trained",
+        question_of(tvl.LocalityMap).title,
+        question_of(tvl.ICLCurve).title,
+    ]
+    anchors = re.findall(r'<section id="([^"]+)">', page)
+    assert re.findall(r'<a href="#([^"]+)">', page) == anchors
+    experiment = run.experiment
+    task = "TokenOffset(vocabulary=32, held_out_share=0.2, split=train, noise=0.0)"
+    for fact in (task, f"ICL + 1 TVP at layer {experiment.objective.tvp_layer}"):
+        assert fact in page
+    recovery = planted.scores().loc["recovery"]
+    assert f"{recovery.estimate:.3g} ({recovery.low:.3g} to {recovery.high:.3g})" in page
+
+
+def test_a_report_of_nothing_or_of_the_same_twice_is_refused(
+    planted: tvl.LocalityMap, tmp_path: Path
+) -> None:
+    history = tvl.load_pretrained("offset-tvp", device="cpu").history
+    for results, words in (
+        ({}, "no results to report"),
+        ({"a": []}, "no results to report"),
+        ({"a": [planted, planted]}, "'a' has two results of kind LocalityMap"),
+        ({"a": [history]}, "no page of a History"),
+    ):
+        with pytest.raises(tvl.InputError, match=words):
+            tvl.report(tmp_path / "page.html", results)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_models_share_figures_only_with_their_family(planted: tvl.LocalityMap) -> None:
+    def of_family(family: str) -> tvl.LocalityMap:
+        return tvl.LocalityMap(planted.data.assign_attrs(family=family))
+
+    named = {"a": of_family("one"), "b": of_family("two"), "c": of_family("one")}
+    figures: list[Any] = question_of(tvl.LocalityMap).figures(named)
+    titles = [[each.text for each in figure.layout.annotations] for figure in figures]
+    assert titles == [["a", "c"], ["b"]]
+    many = {str(i): planted for i in range(6)}
+    figures = question_of(tvl.LocalityMap).figures(many)
+    assert [len(figure.layout.annotations) for figure in figures] == [4, 2]
