@@ -98,16 +98,27 @@ def main(config: Report) -> None:
     out, sources = writable_folder(config.out), named_models(config.models)
     runs = {name: load_model(model, config.device) for name, model in sources.items()}
     results: dict[str, list[tvl.results.Result]] = {name: [] for name in sources}
-    for script, models in progress(asked(sources), "report"):
-        study = config.study(script)
+    # What cannot be asked is said before anything is computed.
+    studies = [(script, config.study(script), models) for script, models in asked(sources)]
+    for script, study, models in progress(studies, "report"):
         if config.replot is None:
             found = script.results(study, models)
         else:
-            found = tvl.results.load_results(script.kind, config.replot / f"{script.name}.nc")
+            found = stored(script, config.replot, models)
         for name in models:
             results[name].append(found[name])
     tvl.report(out / "report.html", results, runs)
     print(f"wrote {out / 'report.html'}")
+
+
+def stored(script: Script, folder: Path, models: Sources) -> dict[str, tvl.results.Result]:
+    """The results of an earlier report."""
+    file = folder / f"{script.name}.nc"
+    found = tvl.results.load_results(script.kind, file)
+    for name in models:
+        if name not in found:
+            raise tvl.InputError(f"{file} has no results of {name!r}, but of {', '.join(found)}.")
+    return found
 
 
 def asked(sources: Sources) -> list[tuple[Script, Sources]]:

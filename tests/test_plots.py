@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
 import pytest
@@ -111,8 +112,8 @@ def test_a_result_becomes_a_long_table(planted: tvl.LocalityMap) -> None:
     xr.testing.assert_allclose(
         tvp.astype("float32"), planted.data.tvp.reset_coords(drop=True).reindex_like(tvp), atol=0
     )
-    icl = table[table.variable == "icl"]
-    assert icl["role"].isna().all() and icl["examples"].dtype == "Int64"
+    icl = table.loc[table["variable"] == "icl"]
+    assert pd.isna(icl["role"]).all() and str(icl["examples"].dtype) == "Int64"
 
 
 def test_a_page_is_self_contained(planted: tvl.LocalityMap, tmp_path) -> None:
