@@ -116,7 +116,7 @@ class Pictures:
     out: Path = Path("docs")
     """Folder of the documentation."""
     results: Path = Path("figures/pictures")
-    """Where results are kept, a folder for each set of models."""
+    """Where results are kept."""
     device: str | None = None
     """Where to compute; the fastest device there is if not given."""
     quiet: Quiet = False
@@ -143,11 +143,10 @@ def results(picture: Picture, config: Pictures) -> dict[str, Any]:
     if picture.script is None:
         return {name: tvl.load_pretrained(name, device="cpu").history for name in picture.models}
     options = dict(picture.options or {})
-    folder = "-".join([*picture.models, *map(str, options.values())]) or "trained"
     study: Study = replace(
         picture.script.default,
         models=picture.models,
-        out=writable_folder(config.results / folder),
+        out=writable_folder(config.results),
         device=config.device,
         **options,
     )

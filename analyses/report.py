@@ -29,7 +29,8 @@ from tvlens.files import writable_folder
 from tvlens.progress import progress
 from tvlens.snapshots import snapshot_files
 
-DESCRIPTION = """All analyses of some models, on one page that works offline.
+DESCRIPTION = """All analyses of some models, on one page that works offline; emergence of those
+that were trained with snapshots.
 
 Answers that are in the output folder already are not computed again while models, options and code
 are the same, so an interrupted report goes on where it was.
@@ -67,7 +68,7 @@ class Report:
     out: Path = Path("figures/report")
     """Folder of the page (report.html) and of the results of each analysis (.nc)."""
     episodes: int | None = None
-    """Episodes that each analysis is made on; its own number if not given."""
+    """Episodes of each analysis that samples episodes, at least 80; its own number if not given."""
     examples: int | None = None
     """Longest context; the one of the model's training if not given."""
     layer: int | None = None
@@ -81,6 +82,17 @@ class Report:
     """Draw the page from the results in this folder, and compute nothing."""
     quiet: Quiet = False
     """Print nothing but errors."""
+
+    def __post_init__(self) -> None:
+        if self.episodes is not None and self.episodes < 80:
+            raise tvl.InputError(
+                f"--episodes {self.episodes} is too few for ten functions of eight contexts; "
+                "give at least 80."
+            )
+        if self.examples is not None and self.examples < 2:
+            raise tvl.InputError(
+                f"--examples {self.examples} is too few to compare examples; give at least 2."
+            )
 
     def study(self, script: Script) -> Study:
         """What is asked of one analysis."""

@@ -18,7 +18,8 @@ import tvlens as tvl
 from tvlens.devices import choose_device
 from tvlens.files import writable_folder, write_whole
 from tvlens.progress import progress
-from tvlens.provenance import source_files
+from tvlens.provenance import provenance, source_files
+from tvlens.snapshots import snapshot_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,7 +127,26 @@ class Subject:
         for tensor in self.run.model.state_dict().values():
             weights.update(tensor.cpu().contiguous().view(torch.uint8).numpy())
         test = {k: v for k, v in asdict(self.config).items() if k not in self.config.ELSEWHERE}
-        return digest([weights.hexdigest(), self.run.experiment.to_json(), test, _code()])
+        model = [weights.hexdigest(), self.run.experiment.to_json(), self._snapshots()]
+        # Episodes are drawn on the device, and each kind of device draws others.
+        device = self.run.model.W_E.device.type
+        return digest([*model, test, device, _code()])
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What a result says of where it is from."""
+        facts = provenance(self.run.model.W_E.device)
+        return {
+            "fingerprint": self.fingerprint,
+            "family": self.family,
+            "seed": self.config.seed,
+            "version": facts["versions"]["tvlens"],
+            "commit": facts["commit"] or "unknown",
+        }
+
+    def _snapshots(self) -> list[int]:
+        """Steps of the snapshots that a run folder has."""
+        return list(snapshot_files(self.source)) if isinstance(self.source, Path) else []
 
     def _sample(self, seed: int) -> tuple[tvl.Episodes, tvl.Episodes]:
         task, generator = self.run.experiment.task, self._seeded(seed)
@@ -190,28 +210,30 @@ class Script(Generic[AnyResult]):
         return config.out / f"{self.name}.nc"
 
     def results(self, config: Study, sources: Sources | None = None) -> dict[str, AnyResult]:
-        """The results by model, in the file too; those that are there already are not made again.
+        """The results by model, and in the file; those that are known already are not made again.
 
-        After each model the file is whole, so what was interrupted goes on where it was.
+        Every answer is kept in the folder `answers`, under the hash of all that it depends on.
         """
         choose_device(config.device)
-        file = self.file(config)
-        known = tvl.results.load_results(self.kind, file) if file.is_file() else {}
-        answers = {each.data.attrs.get("fingerprint"): each for each in known.values()}
         subjects = [
             Subject(model, source, load_model(source, config.device), config)
             for model, source in (sources or named_models(config.models)).items()
         ]
         results: dict[str, AnyResult] = {}
         for subject in progress(subjects, self.name.replace("_", " ")):
-            answer = answers.get(subject.fingerprint)
-            if answer is None:
-                answer = self.analyse(subject)
-                answer.data.attrs |= {"fingerprint": subject.fingerprint, "family": subject.family}
-                tvl.results.save_results({**known, **results, subject.name: answer}, file)
-            results[subject.name] = answer
-        tvl.results.save_results(results, file)
+            results[subject.name] = self._answer(subject)
+        tvl.results.save_results(results, self.file(config))
         return results
+
+    def _answer(self, subject: Subject) -> AnyResult:
+        """The result of one model, computed now or in an earlier call."""
+        folder = writable_folder(subject.config.out / "answers")
+        file = folder / f"{self.name}-{subject.fingerprint[:16]}.nc"
+        if not file.is_file():
+            answer = self.analyse(subject)
+            answer.data.attrs |= subject.origin
+            answer.save(file)
+        return self.kind.load(file)
 
     def _report(self, results: Mapping[str, AnyResult], out: Path) -> list[Path]:
         """Print the table, write tables and page, and tell their files."""
@@ -219,7 +241,14 @@ class Script(Generic[AnyResult]):
         table = self.table(results)
         print(table.to_string(index=False))
         tables = {self.name: tvl.results.scores_table(results)}
-        sections = [tvl.plots.Section(", ".join(results), question.figures(results), table)]
+        main = tvl.plots.Section(
+            ", ".join(filter(None, results)) or "Results",
+            question.figures(results),
+            table,
+            values=tables[self.name],
+            notes=tvl.results.what_was_asked(results),
+        )
+        sections = [main]
         if question.compare is not None and len(differences := question.compare(results)):
             tables[f"{self.name}_differences"] = differences
             shown = differences.map(lambda cell: f"{cell:.3g}" if isinstance(cell, float) else cell)
@@ -255,6 +284,7 @@ def named_models(models: Sequence[str]) -> dict[str, str | Path]:
     return named
 
 
+@functools.cache
 def load_model(model: str | Path, device: str | None) -> tvl.Run:
     """The run of a shipped model or of a folder."""
     if isinstance(model, str):

@@ -36,6 +36,7 @@ def test_text_is_8_points_on_a_figure_as_wide_as_the_column(
     assert pixels * 72 / 96 == pytest.approx(8)
     assert not drawn.layout.sliders and not drawn.layout.updatemenus
     assert drawn.layout.title.text is None
+    assert {each.font.size for each in drawn.layout.annotations} == {14}
     assert before["layout"] == figure.to_dict()["layout"], "the figure is left as it was"
 
 

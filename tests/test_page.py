@@ -197,6 +197,8 @@ def test_the_numbers_of_a_figure_can_be_taken_away(
         map_page.locator("button[data-action=csv]").click()
     table = pd.read_csv(saved.value.path())
     recovery = planted.recovery().isel(examples=-1).transpose("layer", "role")
+    assert set(table["panel"]) == {"planted"}
+    assert "95% interval %{customdata[0]:.3f}" in table["hover"][0]
     np.testing.assert_allclose(table["z"], recovery.estimate.values.ravel())
     np.testing.assert_allclose(table["customdata[0]"], recovery.low.values.ravel())
     assert table["y"].tolist() == np.repeat(recovery.layer.values, 3).tolist()

@@ -106,7 +106,7 @@ def test_a_notebook_shows_the_scores_and_the_figure(
 def test_a_result_becomes_a_long_table(planted: tvl.LocalityMap) -> None:
     table = planted.to_dataframe()
     labels = ["episode", "layer", "role", "examples"]
-    assert table.columns.tolist() == ["variable", *labels, "value"]
+    assert table.columns.tolist() == ["variable", *labels, "written", "value"]
     assert len(table) == sum(each.size for each in planted.data.data_vars.values())
     tvp = table[table.variable == "tvp"].set_index(labels)["value"].to_xarray()
     xr.testing.assert_allclose(

@@ -64,6 +64,11 @@ def test_a_report_of_nothing_or_of_the_same_twice_is_refused(
     ):
         with pytest.raises(tvl.InputError, match=words):
             tvl.report(tmp_path / "page.html", results)
+    run = tvl.load_pretrained("offset-tvp", device="cpu")
+    with pytest.raises(tvl.InputError, match="run of 'b' but no results"):
+        tvl.report(tmp_path / "page.html", {"a": [planted]}, {"b": run})
+    with pytest.raises(tvl.InputError, match=r"There is no folder .*none"):
+        tvl.report(tmp_path / "none" / "page.html", {"a": [planted]})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,6 +1,7 @@
 """Scripts of analyses: the layer they choose, the files they leave, and what they refuse."""
 
 import dataclasses
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +109,14 @@ def test_an_answer_that_is_there_is_not_computed_again(
         (["offset-vanilla", "offset-tvp"], [], 1),
         (["offset-tvp"], [], 0),
         (["offset-tvp"], ["--seed", 1], 1),
+        (["offset-vanilla"], [], 0),
     ):
         asked.clear()
         ended = script("icl_curve.py", *models, *common, *extra)
         assert (ended.code, len(asked)) == (0, computed), (models, extra, ended.error)
         kept = tvl.results.load_results(tvl.ICLCurve, tmp_path / "icl_curve.nc")
         assert list(kept) == models
+        assert {each.data.attrs["version"] for each in kept.values()} == {tvl.__version__}
 
 
 def test_an_interrupted_study_keeps_what_it_has(
@@ -121,18 +124,37 @@ def test_an_interrupted_study_keeps_what_it_has(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    asked: list[object] = []
     original = tvl.analysis.icl_curve
 
-    def second_fails(model: Any, task: Any, *args: Any, **kwargs: Any) -> tvl.ICLCurve:
-        if (tmp_path / "icl_curve.nc").exists():
+    def second_fails(*args: Any, **kwargs: Any) -> tvl.ICLCurve:
+        asked.append(args)
+        if len(asked) == 2:
             raise KeyboardInterrupt
-        return original(model, task, *args, **kwargs)
+        return original(*args, **kwargs)
 
     monkeypatch.setattr(tvl.analysis, "icl_curve", second_fails)
-    common = (*FEW, "--examples", 2, "--out", tmp_path)
-    assert script("icl_curve.py", "offset-vanilla", "offset-tvp", *common).code == 130
-    kept = tvl.results.load_results(tvl.ICLCurve, tmp_path / "icl_curve.nc")
-    assert list(kept) == ["offset-vanilla"]
+    call = ("icl_curve.py", "offset-vanilla", "offset-tvp", *FEW, "--out", tmp_path)
+    assert script(*call, "--examples", 3).code == 130
+    assert not (tmp_path / "icl_curve.nc").exists(), "half a file would be drawn as a whole one"
+    assert script(*call, "--examples", 3).code == 0
+    assert len(asked) == 3, "the first model was not asked again"
+
+
+def test_an_answer_depends_on_the_snapshots_of_a_run(
+    script: Script,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    study = importlib.import_module("study")
+    run = tvl.load_pretrained("offset-tvp", device="cpu")
+    subject = study.Subject("run", tmp_path, run, study.Study())
+    before = subject.fingerprint
+    (tmp_path / "snapshots").mkdir()
+    (tmp_path / "snapshots" / "00000010.safetensors").touch()
+    after = dataclasses.replace(subject).fingerprint
+    assert before != after
+    assert dataclasses.replace(subject).fingerprint == after
+    assert dataclasses.replace(subject, config=study.Study(out=tmp_path)).fingerprint == after
 
 
 def test_a_quiet_script_prints_nothing_but_errors(
@@ -150,8 +172,6 @@ def test_a_quiet_script_prints_nothing_but_errors(
 def test_controls_are_not_drawn_with_the_seed_of_the_episodes(
     script: Script,  # noqa: F811
 ) -> None:
-    import importlib
-
     study = importlib.import_module("study")
     run = tvl.load_pretrained("linear-tvp", device="cpu")
     subject = study.Subject("linear-tvp", "linear-tvp", run, study.Study(episodes=16))

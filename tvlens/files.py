@@ -15,7 +15,12 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make a temporary file beside `path`, then move it there in one step.
 
     Whatever stood at `path` stays until the new file is complete and on disk.
+
+    Raises:
+        InputError: there is no such folder.
     """
+    if not path.parent.is_dir():
+        raise InputError(f"There is no folder {path.parent} to write {path.name} into; make it.")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.touch()

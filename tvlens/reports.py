@@ -23,6 +23,7 @@ from tvlens.results import (
     readable_scores,
     scores_table,
     side_by_side,
+    what_was_asked,
 )
 from tvlens.runs import Run
 
@@ -62,10 +63,13 @@ def report(
         title: the page's heading.
 
     Raises:
-        InputError: there are no results, two of a kind for one model, or some that answer no
-            question that a page knows.
+        InputError: there are no results, two of a kind for one model, some that answer no question
+            that a page knows, or a run of a model without results.
     """
     by_kind = _by_kind(results)
+    for name in runs or {}:
+        if name not in results:
+            raise InputError(f"There is a run of {name!r} but no results of it.")
     sections = [_key_numbers(by_kind), *_training(runs or {})]
     for kind in [kind for kind in QUESTIONS if kind in by_kind]:
         question, found = QUESTIONS[kind], by_kind[kind]
@@ -77,6 +81,7 @@ def report(
                 text=question.reading,
                 values=scores_table(found),
                 folded=True,
+                notes=what_was_asked(found),
             )
         )
     models = ", ".join(results)
@@ -96,6 +101,8 @@ def _by_kind(
 ) -> dict[type[Result], dict[str, Result]]:
     by_kind: dict[type[Result], dict[str, Result]] = {}
     for name, found in results.items():
+        if isinstance(found, Result):
+            raise InputError(f"The results of {name!r} are one, not a list; put it in brackets.")
         for each in found:
             question_of(type(each))
             models = by_kind.setdefault(type(each), {})
@@ -122,10 +129,10 @@ def _key_numbers(by_kind: Mapping[type[Result], Mapping[str, Result]]) -> Sectio
         "Key numbers",
         table=readable_scores(values),
         values=values,
-        text="Errors are shares of the error of knowing nothing. Recovery is the share of what the "
-        "examples gain that one vector gains in a prompt without examples: 1 is all, 0 nothing, "
-        "below 0 harm. A vector that suffices need not be needed: locality is 0 if the model "
-        "answers as well without it.",
+        text="Errors are shares of the error of knowing nothing, or 1 - accuracy. Recovery is the "
+        "share of what the examples gain that one vector gains in a prompt without examples: 1 is "
+        "all, 0 nothing, below 0 harm. A vector that suffices need not be needed: locality is 0 if "
+        "the model answers as well without it.",
     )
 
 

@@ -44,6 +44,11 @@ def icl_curve(
                 "zero_shot": zero_shot_errors(model, task, format, queries, position_ids),
                 "oracle": oracle_errors(task, episodes),
             },
-            attrs={"layer": layer, "carrier": format.carrier.value, "format": format.name},
+            attrs={
+                "layer": layer,
+                "carrier": format.carrier.value,
+                "format": format.name,
+                "task": type(task).__name__,
+            },
         )
     )

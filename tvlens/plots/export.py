@@ -78,7 +78,8 @@ def write_figure(
 def paper_figure(figure: go.Figure, paper: str) -> go.Figure:
     """The figure as it fits a paper: as wide as a column, without title, sliders and buttons.
 
-    A slider stays where it stands. Panels keep their height, and become narrower or wider.
+    A slider stays where it stands. Panels keep their height, and become narrower or wider; what
+    has many of them, or long labels, wants two columns.
 
     Args:
         figure: left as it is.
@@ -103,6 +104,7 @@ def paper_figure(figure: go.Figure, paper: str) -> go.Figure:
         title=None,
     )
     drawn.layout.sliders = drawn.layout.updatemenus = ()
+    drawn.for_each_annotation(lambda each: each.update(font={"size": FONT_SIZE}))
     return drawn
 
 

@@ -27,8 +27,7 @@
     return Object.fromEntries(Object.entries(value).map(([k, each]) => [k, darkened(each, k)]));
   }
 
-  function spec(figure) {
-    const theme = document.documentElement.dataset.theme;
+  function spec(figure, theme) {
     const light = JSON.parse(figure.querySelector("script").textContent);
     const shown = theme === "dark" ? darkened(light) : light;
     shown.layout.template = settings.templates[theme];
@@ -37,7 +36,7 @@
 
   async function draw(figure) {
     figure.dataset.drawn = "underway";
-    const { data, layout, frames } = spec(figure);
+    const { data, layout, frames } = spec(figure, document.documentElement.dataset.theme);
     const canvas = figure.querySelector(".canvas");
     Plotly.purge(canvas);
     await Plotly.newPlot(canvas, data, layout, settings.config);
@@ -62,12 +61,27 @@
   // Plotly keeps arrays of numbers as typed arrays once a figure is drawn.
   const list = (value) => (Array.isArray(value) || ArrayBuffer.isView(value) ? [...value] : []);
 
+  // The title of the panel that a trace is in: the lowest one right above it.
+  function panel(layout, trace) {
+    const [across, up] = ["x", "y"].map((axis) => {
+      const named = layout[(trace[`${axis}axis`] ?? axis).replace(axis, `${axis}axis`)];
+      return named?.domain ?? [0, 1];
+    });
+    const above = (layout.annotations ?? []).filter(
+      ({ xref, x, y }) =>
+        xref === "paper" && Math.abs(x - (across[0] + across[1]) / 2) < 0.01 && y > up[1] - 0.02,
+    );
+    const nearest = above.sort((one, other) => one.y - other.y)[0];
+    return nearest ? nearest.text.replace(/<sup>.*/, "").replace(/<[^>]*>/g, " ").trim() : "";
+  }
+
   // A row for each point or cell of each trace that is shown; customdata is what hovering tells.
   function points(canvas) {
     const rows = [];
     for (const trace of canvas._fullData) {
       if (trace.visible !== true || trace.hoverinfo === "skip") continue;
-      const name = [trace.xaxis ?? trace.scene ?? "", trace.name];
+      const told = String(list(trace.hovertemplate)[0] ?? trace.hovertemplate ?? "");
+      const name = [panel(canvas._fullLayout, trace), trace.name, told.replace(/<[^>]*>/g, " ")];
       const more = list(trace.customdata).map((each) => (list(each).length ? list(each) : [each]));
       const [x, y, z] = [list(trace.x), list(trace.y), list(trace.z)];
       if (trace.type === "heatmap")
@@ -77,7 +91,7 @@
         for (let i = 0; i < Math.max(x.length, y.length); i++)
           rows.push([...name, x[i], y[i], z[i], ...(more[i] ?? [])]);
     }
-    const named = ["panel", "trace", "x", "y", "z"];
+    const named = ["panel", "trace", "hover", "x", "y", "z"];
     const width = Math.max(...rows.map((row) => row.length));
     const more = Array.from({ length: width - named.length }, (_, i) => `customdata[${i}]`);
     return csv([[...named, ...more], ...rows]);
@@ -105,11 +119,14 @@
 
   const actions = {
     csv: (figure) => save(`${figure.id}.csv`, "text/csv", points(figure.querySelector(".canvas"))),
-    json: (figure) => save(`${figure.id}.json`, "application/json", JSON.stringify(spec(figure))),
+    json: (figure) => save(`${figure.id}.json`, "application/json", JSON.stringify(spec(figure, "light"))),
+    // As it stands, sliders and all; but a dark figure would be lost on white paper.
     svg: (figure) => {
-      const { width, height } = figure.querySelector(".canvas")._fullLayout;
+      const canvas = figure.querySelector(".canvas");
+      const { width, height } = canvas._fullLayout;
+      const dark = document.documentElement.dataset.theme === "dark";
       const image = { format: "svg", filename: figure.id, width, height };
-      Plotly.downloadImage(figure.querySelector(".canvas"), image);
+      Plotly.downloadImage(dark ? spec(figure, "light") : canvas, image);
     },
   };
   for (const figure of $("figure"))
@@ -131,7 +148,11 @@
 
   function show(theme) {
     document.documentElement.dataset.theme = theme;
-    $("figure[data-drawn]").forEach(draw);
+    for (const figure of $("figure[data-drawn]")) {
+      delete figure.dataset.drawn;
+      near.unobserve(figure);
+      near.observe(figure);
+    }
   }
   const dark = matchMedia("(prefers-color-scheme: dark)");
   show(dark.matches ? "dark" : "light");
@@ -140,11 +161,13 @@
     show(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
 
   const links = $("nav.contents a");
+  const seen = new Set();
   const here = new IntersectionObserver(
     (entries) => {
       for (const { isIntersecting, target } of entries)
-        if (isIntersecting)
-          links.forEach((link) => link.classList.toggle("here", link.hash === `#${target.id}`));
+        isIntersecting ? seen.add(target.id) : seen.delete(target.id);
+      const first = $("section[id]").find((section) => seen.has(section.id));
+      if (first) links.forEach((link) => link.classList.toggle("here", link.hash === `#${first.id}`));
     },
     { rootMargin: "0px 0px -70% 0px" },
   );

@@ -3,7 +3,7 @@
 import html
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -33,11 +33,8 @@ class Section:
     """What the table's button copies, as CSV; the table as it is shown if None."""
     folded: bool = False
     """Whether the table stays folded until it is asked for."""
-
-    @property
-    def anchor(self) -> str:
-        """What links to it are called."""
-        return re.sub(r"\W+", "-", self.title.lower()).strip("-")
+    notes: Sequence[str] = ()
+    """Small print under its end: what was asked."""
 
 
 def write_page(
@@ -53,16 +50,17 @@ def write_page(
         origin: where the numbers are from, in small print under the text.
     """
     with_contents = len(sections) > 2
+    named = dict(zip(_anchors(sections), sections, strict=True))
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,">
 <title>{html.escape(title)}</title><style>{_resource("page.css")}</style></head><body>
 <div class="sheet{" with-contents" if with_contents else ""}">
-{_contents(sections) if with_contents else ""}<main>
+{_contents(named) if with_contents else ""}<main>
 <header><div><h1>{html.escape(title)}</h1>{_paragraph(text)}{_paragraph(origin, "origin")}</div>
 <button id="theme" title="Light or dark">light / dark</button></header>
-{"".join(_section(each, number) for number, each in enumerate(sections, start=1))}
+{"".join(_section(each, anchor) for anchor, each in named.items())}
 </main></div>
 {figure_scripts()}</body></html>"""
     write_whole(Path(path), lambda file: file.write_text(page, encoding="utf-8"))
@@ -115,18 +113,30 @@ def _paragraph(text: str, kind: str = "") -> str:
     return f'<p class="{kind}">{html.escape(text)}</p>' if text else ""
 
 
-def _contents(sections: Sequence[Section]) -> str:
-    links = "".join(f'<a href="#{each.anchor}">{html.escape(each.title)}</a>' for each in sections)
+def _anchors(sections: Sequence[Section]) -> list[str]:
+    """What links to the sections are called, each only once."""
+    anchors: list[str] = []
+    for each in sections:
+        anchor = re.sub(r"\W+", "-", each.title.lower()).strip("-") or "section"
+        anchors.append(f"{anchor}-{len(anchors)}" if anchor in anchors else anchor)
+    return anchors
+
+
+def _contents(sections: Mapping[str, Section]) -> str:
+    links = "".join(
+        f'<a href="#{anchor}">{html.escape(each.title)}</a>' for anchor, each in sections.items()
+    )
     return f'<nav class="contents"><details open><summary>Contents</summary>{links}</details></nav>'
 
 
-def _section(section: Section, number: int) -> str:
+def _section(section: Section, anchor: str) -> str:
     parts = [f"<h2>{html.escape(section.title)}</h2>", _paragraph(section.text)]
-    names = (f"figure-{number}-{i}" for i in range(1, len(section.figures) + 1))
+    names = (f"{anchor}-{i}" for i in range(1, len(section.figures) + 1))
     drawn = map(figure_block, section.figures, names)
     table = [] if section.table is None else [_table(section)]
     parts += [*drawn, *table] if section.folded else [*table, *drawn]
-    return f'<section id="{section.anchor}">{"".join(parts)}</section>'
+    parts += [_paragraph(note, "origin") for note in section.notes]
+    return f'<section id="{anchor}">{"".join(parts)}</section>'
 
 
 def _table(section: Section) -> str:

@@ -29,7 +29,7 @@ from tvlens.plots.patch_map import plot_patch_map
 from tvlens.plots.pruning import plot_pruning, plot_pruning_curve
 from tvlens.plots.saliency_map import plot_saliency_map
 from tvlens.plots.transfer import plot_transfer
-from tvlens.results import Result, difference_table, noise_table
+from tvlens.results import Result, difference_table, noise_table, same_test
 
 AnyResult = TypeVar("AnyResult", bound=Result)
 Results = Mapping[str, Any]
@@ -48,7 +48,9 @@ class Question:
     """How to read the figures."""
     draw: tuple[Callable[[Results], go.Figure], ...]
     """The figures of models side by side."""
-    comparable: Callable[[Any], Hashable] = lambda result: result.data.attrs.get("family")
+    comparable: Callable[[Any], Hashable] = lambda result: tuple(
+        result.data.attrs.get(each) for each in ("family", "task", "format")
+    )
     """Models share figures where this is the same for their results."""
     draw_pairs: tuple[Callable[[Results], go.Figure], ...] = ()
     """Figures that compare, where there are at least two models."""
@@ -62,7 +64,9 @@ class Question:
         drawn = []
         for group in groups(results, self.comparable):
             drawn += [plot(some) for some in few_at_a_time(group) for plot in self.draw]
-            drawn += [plot(group) for plot in self.draw_pairs if len(group) > 1]
+            (first, reference), *others = group.items()
+            for some in few_at_a_time(dict(others)):
+                drawn += [plot({first: reference, **some}) for plot in self.draw_pairs]
             for name, each in group.items():
                 drawn += [plot(each).update_layout(title=name) for plot in self.draw_each]
         return drawn
@@ -93,10 +97,6 @@ def question_of(kind: type[Result]) -> Question:
         known = ", ".join(each.__name__ for each in QUESTIONS)
         raise InputError(f"There is no page of a {kind.__name__}; there is one of {known}.")
     return QUESTIONS[kind]
-
-
-def _episodes(result: Any) -> Hashable:
-    return result.data.attrs["episodes"], result.data.attrs["format"]
 
 
 QUESTIONS: dict[type[Result], Question] = {
@@ -177,7 +177,7 @@ QUESTIONS: dict[type[Result], Question] = {
         "over episodes.",
         draw=(plot_noise,),
         draw_pairs=(plot_noise_differences,),
-        comparable=_episodes,
+        comparable=same_test,
         compare=noise_table,
     ),
     kinds.DistributionShifts: Question(
@@ -185,21 +185,20 @@ QUESTIONS: dict[type[Result], Question] = {
         "Bars: the error after the longest context, as a share of the error of the same queries "
         "without a context: 0 is right, 1 is knowing nothing. The oracle knows the inputs that it "
         "is given, but not that functions come from elsewhere. Dots: paired differences between "
-        "models, filled where q < 0.05 after adjustment for all of them. The table has plain "
-        "errors. Intervals are 95% by bootstrap over episodes.",
+        "models, filled where q < 0.05 after adjustment for those of each pair. The table has "
+        "plain errors. Intervals are 95% by bootstrap over episodes.",
         draw=(plot_distribution_shifts,),
         draw_pairs=(plot_shift_differences,),
-        comparable=_episodes,
+        comparable=same_test,
         compare=difference_table,
     ),
     kinds.AttentionMap: Question(
         "Which tokens does each head look at?",
         "Each row is a head (2.3 is the third of the second block), each column a kind of "
         "token: own, of the example in which the looking token stands; previous, of the one "
-        "before; earlier, of all before that. A row sums to 1. Contexts have 12 examples or "
-        "what --examples says, and the mean is over all tokens of a role from the second "
-        "example on. The lowest panels show the answer token of a prompt without examples, "
-        "before and after the task vector is written into it.",
+        "before; earlier, of all before that. A row sums to 1. The mean is over all tokens of a "
+        "role from the second example of the longest context on. The lowest panels show the answer "
+        "token of a prompt without examples, before and after the task vector is written into it.",
         draw=(plot_attention_map,),
     ),
     kinds.Contributions: Question(

@@ -8,6 +8,7 @@ from tvlens.results.collection import (
     save_results,
     scores_table,
     side_by_side,
+    what_was_asked,
 )
 from tvlens.results.conflict import Conflict
 from tvlens.results.contributions import Contributions
@@ -40,6 +41,7 @@ from tvlens.results.shifted_errors import (
     comparable_groups,
     comparable_pairs,
     difference_table,
+    same_test,
 )
 from tvlens.results.task_vectors import TaskVectors
 from tvlens.results.transfer import Transfer
@@ -83,8 +85,10 @@ __all__ = [
     "readable_scores",
     "recovery",
     "resampled_means",
+    "same_test",
     "save_results",
     "scores_table",
     "seed_resampled_means",
     "side_by_side",
+    "what_was_asked",
 ]

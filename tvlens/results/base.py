@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -24,7 +25,9 @@ class Result:
         Args:
             data: the arrays; `attrs["kind"]` is set to the class name.
         """
-        self.data = data.assign_attrs(kind=type(self).__name__)
+        # Of a file, numbers come as numpy's.
+        plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in data.attrs.items()}
+        self.data = data.assign_attrs(plain, kind=type(self).__name__)
 
     def save(self, path: Path | str) -> None:
         """Write a netCDF-4 file, whole or not at all."""
@@ -56,24 +59,23 @@ class Result:
         raise NotImplementedError(f"A {type(self).__name__} has no scores; look at its data.")
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Every number, a row each: `variable`, its labels, `value`; what holds no numbers is out.
+        """Every number, a row each: `variable`, its labels, `value`.
 
-        Labels that a variable does not have are empty. For a table of one variable, or of those
-        that share their labels, use xarray: `result.data[["icl", "tvp"]].to_dataframe()`.
+        Labels that a variable does not have are empty; variables that hold no numbers are left out.
+        For a table of one variable, or of those that share their labels, use xarray:
+        `result.data[["icl", "tvp"]].to_dataframe()`.
         """
-        numbers = {name: v for name, v in self.data.data_vars.items() if v.dtype.kind in "biuf"}
         tables = [
-            values.drop_vars([name for name in values.coords if name not in values.dims])
-            .to_series()
-            .rename("value")
+            (values if values.ndim else values.expand_dims("value_of"))
+            .to_dataframe("value")
             .reset_index()
+            .drop(columns="value_of", errors="ignore")
             .assign(variable=name)
-            if values.ndim
-            else pd.DataFrame({"variable": [name], "value": [values.item()]})
-            for name, values in numbers.items()
+            for name, values in self.data.data_vars.items()
+            if values.dtype.kind in "biuf"
         ]
-        labels = [dim for dim in self.data.dims if any(dim in each for each in tables)]
         table = pd.concat(tables, ignore_index=True)
+        labels = [name for name in table if name not in ("variable", "value")]
         table[labels] = table[labels].convert_dtypes()
         return table.loc[:, ["variable", *labels, "value"]]
 
@@ -86,12 +88,23 @@ class Result:
         from IPython.display import display
 
         display({"text/plain": repr(self), "text/html": self._scores_html()}, raw=True)
-        if bundle := figure(self)._repr_mimebundle_():  # Empty where nothing could show it.
+        drawn = self._figure()
+        bundle = drawn._repr_mimebundle_() if drawn is not None else {}
+        if bundle:  # Empty where nothing could show it.
             display(bundle, raw=True)
 
     def _repr_html_(self) -> str:
         """Scores and figure for all that is not IPython: heavy, and in need of nothing else."""
-        return self._scores_html() + figure(self).to_html(full_html=False, include_plotlyjs=True)
+        drawn = self._figure()
+        plot = "" if drawn is None else drawn.to_html(full_html=False, include_plotlyjs=True)
+        return self._scores_html() + plot
+
+    def _figure(self) -> Any:
+        """The figure, or None of a kind that has none."""
+        try:
+            return figure(self)
+        except NotImplementedError:
+            return None
 
     def _scores_html(self) -> str:
         try:

@@ -34,6 +34,25 @@ def load_results(kind: type[AnyResult], path: Path | str) -> dict[str, AnyResult
     }
 
 
+def what_was_asked(results: Mapping[str, Result]) -> list[str]:
+    """A line for each model: layer, examples, seed, version and episodes, as far as known."""
+    lines = []
+    for name, each in results.items():
+        data, attrs = each.data, each.data.attrs
+        counted = [
+            f"{data.sizes[dim]} {dim}s" for dim in ("episode", "function") if dim in data.sizes
+        ]
+        facts = {
+            "layer": attrs.get("layer"),
+            "up to examples": int(data.examples.max()) if "examples" in data.dims else None,
+            "seed": attrs.get("seed"),
+            "tvlens": attrs.get("version"),
+        }
+        told = [f"{what} {fact}" for what, fact in facts.items() if fact is not None]
+        lines.append(", ".join(filter(None, [name, *told, *counted])))
+    return lines
+
+
 def side_by_side(results: Mapping[str, Result]) -> pd.DataFrame:
     """Scores to read: a row for each, and a column for each model with estimate and interval."""
     return readable_scores(scores_table(results))

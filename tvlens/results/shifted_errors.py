@@ -79,12 +79,16 @@ class ShiftedErrors(Result):
         return label_bounds(template, estimate, *interval(resampled))
 
 
+def same_test(result: "ShiftedErrors") -> tuple[str, str]:
+    """Which episodes, in which format: results can be compared where this is the same."""
+    return result.data.attrs["episodes"], result.data.attrs["format"]
+
+
 def comparable_groups(results: Mapping[str, AnyErrors]) -> list[dict[str, AnyErrors]]:
     """Models that were asked the same episodes in the same format; the first is the reference."""
     groups: dict[tuple[str, str], dict[str, AnyErrors]] = {}
     for name, each in results.items():
-        key = (each.data.attrs["episodes"], each.data.attrs["format"])
-        groups.setdefault(key, {})[name] = each
+        groups.setdefault(same_test(each), {})[name] = each
     return list(groups.values())
 
 
