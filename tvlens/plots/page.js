@@ -63,10 +63,9 @@
 
   // The title of the panel that a trace is in: the lowest one right above it.
   function panel(layout, trace) {
-    const [across, up] = ["x", "y"].map((axis) => {
-      const named = layout[(trace[`${axis}axis`] ?? axis).replace(axis, `${axis}axis`)];
-      return named?.domain ?? [0, 1];
-    });
+    const axis = (name) => layout[(trace[`${name}axis`] ?? name).replace(name, `${name}axis`)];
+    const domain = (name) => (layout[trace.scene]?.domain ?? { [name]: axis(name)?.domain })[name];
+    const [across, up] = ["x", "y"].map((name) => domain(name) ?? [0, 1]);
     const above = (layout.annotations ?? []).filter(
       ({ xref, x, y }) =>
         xref === "paper" && Math.abs(x - (across[0] + across[1]) / 2) < 0.01 && y > up[1] - 0.02,
