@@ -2,6 +2,7 @@ from . import analysis as analysis
 from . import plots as plots
 from . import results as results
 from . import shifts as shifts
+from . import theory as theory
 from .baselines import best_layer as best_layer
 from .demonstrations import DemonstrationFormat as DemonstrationFormat
 from .errors import DivergenceError as DivergenceError
