@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 import tvlens as tvl
 from tests.task_conformance import check_task
-from tests.transcribed import transcribed
+from tests.transcribed import attention, transcribed
 from tvlens.config import from_json, to_json
 from tvlens.demonstrations import DemonstrationFormat
 from tvlens.models import (
@@ -134,7 +134,7 @@ def test_a_causal_model_knows_nothing_of_what_follows():
 def test_the_best_single_layer_answers_by_the_examples_outer_products():
     """Equation 4: yhat = (c/n) Y X^T x, with the sign turned twice."""
     model = random_model(DemonstrationFormat.SINGLE, n_layers=1)
-    attn = model.blocks[0].attn
+    attn = attention(model, 0)
     for weight, value in ((attn.A, 0.0), (attn.B, 1.0), (attn.C, -0.7)):
         torch.nn.init.constant_(weight, value)
     data = episodes()
@@ -164,15 +164,14 @@ def test_tokens_may_stand_at_other_positions(format: DemonstrationFormat):
     ids = torch.arange(N * size, (N + 1) * size)[None]
     found = model(prompt.inputs, ids)
     small = LinearTransformer(model.config, D, format, 1, dtype=torch.float64)
-    for ours, theirs in zip(small.blocks, model.blocks, strict=True):
-        for name in "ABC":
-            getattr(ours.attn, name).data = getattr(theirs.attn, name).data.clone()
-        # The small model divides by its one example; what goes to it divides by n.
-        ours.attn.A.data /= N
-        ours.attn.B.data /= N
-        table = torch.zeros_like(ours.attn.D)
-        table[size:, size:] = theirs.attn.D[ids[0][:, None], ids[0]]
-        ours.attn.D.data = table
+    for layer in range(model.n_layers):
+        ours, theirs = attention(small, layer), attention(model, layer)
+        # The small model divides by its one example, the large one by n.
+        for name, scale in (("A", N), ("B", N), ("C", 1)):
+            getattr(ours, name).data = getattr(theirs, name).data / scale
+        table = torch.zeros_like(ours.D)
+        table[size:, size:] = theirs.D[ids[0][:, None], ids[0]]
+        ours.D.data = table
     empty = prompt.inputs.new_zeros(BATCH, size, 2 * D)
     expected = small(torch.cat([empty, prompt.inputs], dim=1))
     assert_close(found, expected[:, size:], rtol=1e-12, atol=1e-12)

@@ -2,6 +2,8 @@
 demonstration, one prompt at a time (arXiv 2506.09048, sections 3 and A.4).
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -27,9 +29,15 @@ def prompt_matrix(format: DemonstrationFormat, x: Tensor, y: Tensor) -> Tensor:
     return torch.stack(columns, dim=1)
 
 
+def attention(model: LinearTransformer, layer: int) -> Any:
+    """The weights of a layer, counted from 0."""
+    block: Any = model.blocks[layer]
+    return block.attn
+
+
 def value_and_query(model: LinearTransformer, layer: int) -> tuple[Tensor, Tensor]:
     """V and Q of a layer, counted from 0, whole."""
-    attn = model.blocks[layer].attn
+    attn = attention(model, layer)
     if model.config.weights is AttentionWeights.UNCONSTRAINED:
         return attn.V, attn.Q
     d = model.d
