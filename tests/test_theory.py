@@ -124,9 +124,9 @@ def gradients(model: LinearTransformer, data: Episodes) -> list[dict[str, Tensor
 
 
 def distance(gradient: Tensor, projected: Tensor) -> float:
-    """How far a gradient is from a set, in units of itself; 0 if there is none."""
+    """How far a gradient is from a set, in units of itself; 0 if it is but rounding."""
     norm = float(gradient.norm())
-    return float((gradient - projected).norm()) / norm if norm else 0.0
+    return float((gradient - projected).norm()) / norm if norm > 1e-15 else 0.0
 
 
 @pytest.mark.parametrize("n_layers", [2, 3])
@@ -155,7 +155,7 @@ def test_a_minimum_within_the_set_is_a_critical_point_of_all_models(format: Demo
         return theory.project_identity(weights)
 
     def closure() -> Tensor:
-        # Rounding would grow, step by step, into a way out of the set.
+        # With as few draws as these, rounding would grow into a way out of the set.
         for attn, name in itertools.product(layers, "ABCD"):
             weights = getattr(attn, name)
             weights.data = projected(weights.data, name)

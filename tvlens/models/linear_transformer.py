@@ -4,6 +4,8 @@ The model of Dong et al. (arXiv 2506.09048), section 3: no read-in, softmax, nor
 residual stream is the prompt itself, an x half and a y half of width d for each token.
 """
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -13,6 +15,32 @@ from transformer_lens.hook_points import HookPoint
 from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
 from tvlens.models.linear_config import AttentionWeights, DropoutKind, LinearConfig
+
+
+class Scores(NamedTuple):
+    """How much each destination takes of each source: queries . keys + bias."""
+
+    queries: Float[Tensor, "batch destination d_key"]
+    keys: Float[Tensor, "batch source d_key"]
+    bias: Float[Tensor, "#batch destination source"] | None
+
+    def mix(
+        self, values: Float[Tensor, "batch source width"]
+    ) -> Float[Tensor, "batch destination width"]:
+        """The sum of the values by their scores. Those of content are never formed: there is no
+        softmax, so keys and values may be multiplied first, which is less.
+        """
+        mixed = self.queries @ (self.keys.mT @ values)
+        return mixed if self.bias is None else mixed + self.bias @ values
+
+    def mix_causally(
+        self, values: Float[Tensor, "batch source width"], only: slice
+    ) -> Float[Tensor, "batch destination width"]:
+        """The same of sources that do not stand after the destination, one of `only`."""
+        scores = self.queries @ self.keys.mT
+        scores = scores if self.bias is None else scores + self.bias
+        position = torch.arange(values.shape[1] + 1, device=values.device)
+        return (scores * (position[:-1] <= position[only, None])) @ values
 
 
 class StructuredAttention(nn.Module):
@@ -45,13 +73,13 @@ class StructuredAttention(nn.Module):
         destinations: Float[Tensor, "batch destination width"],
         source_ids: Int[Tensor, "#batch source"],
         destination_ids: Int[Tensor, "#batch destination"],
-    ) -> Float[Tensor, "batch destination source"]:
-        """Z^T Q Z, transposed: by destination, then source."""
+    ) -> Scores:
+        """[Z; P]^T Q [Z; P] = X^T C X + D."""
         keys = _times(sources[..., : self.d], self.C, transpose=False)
-        compared = destinations[..., : self.d] @ keys.mT
-        if not self.n_positions:
-            return compared
-        return compared + self.D[source_ids[:, None], destination_ids[:, :, None]]
+        bias = None
+        if self.n_positions:
+            bias = self.D[source_ids[:, None], destination_ids[:, :, None]]
+        return Scores(destinations[..., : self.d], keys, bias)
 
 
 class UnconstrainedAttention(nn.Module):
@@ -78,16 +106,16 @@ class UnconstrainedAttention(nn.Module):
         destinations: Float[Tensor, "batch destination width"],
         source_ids: Int[Tensor, "#batch source"],
         destination_ids: Int[Tensor, "#batch destination"],
-    ) -> Float[Tensor, "batch destination source"]:
-        """[Z; P]^T Q [Z; P], transposed: by destination, then source."""
+    ) -> Scores:
+        """[Z; P]^T Q [Z; P]."""
         width = sources.shape[-1]
         keys = sources @ self.Q[:width, :width]
         if not self.n_positions:
-            return destinations @ keys.mT
+            return Scores(destinations, keys, None)
         keys = keys + self.Q[width:, :width][source_ids]
         by_position = self.Q[:width, width:].T[destination_ids] @ sources.mT
         both = self.Q[width:, width:][source_ids[:, None], destination_ids[:, :, None]]
-        return destinations @ keys.mT + by_position + both
+        return Scores(destinations, keys, by_position + both)
 
 
 class LinearBlock(nn.Module):
@@ -133,11 +161,8 @@ class LinearBlock(nn.Module):
         scores = self.attn.scores(
             sources, seen[:, only], position_ids[:, :-1], position_ids[:, only]
         )
-        if self.causal:
-            position = torch.arange(seen.shape[1], device=seen.device)
-            scores = scores * (position[:-1] <= position[only, None])
-        # The values are fewer than the scores, so the scale costs least on them.
-        return scores @ (self.attn.values(sources) / self.examples)
+        values = self.attn.values(sources) / self.examples
+        return scores.mix_causally(values, only) if self.causal else scores.mix(values)
 
 
 class LinearTransformer(HookedRootModule):

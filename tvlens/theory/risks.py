@@ -40,9 +40,10 @@ def dropout_risk(
 ) -> Float[Tensor, ""]:
     """Risk of two layers on triplets in training with token dropout.
 
-    From the proof of Proposition 5 of Dong et al. (arXiv 2506.09048), for `DropoutKind.INPUT`,
-    where the x of the query and the token that is read out always stay. Task vectors do lower this
-    one: an arrow can hold an example whose own tokens are dropped.
+    The setting of Proposition 5 of Dong et al. (arXiv 2506.09048) with `DropoutKind.INPUT`, where
+    the x of the query and the token that is read out always stay. The constants are those that the
+    mean over all masks has. Task vectors do lower this one: an arrow can hold an example whose own
+    tokens are dropped.
 
     Args:
         terms: what the D of the first layer makes of a context.
