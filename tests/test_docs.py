@@ -10,7 +10,13 @@ import tvlens.tasks
 from tests.readme_example import ROOT, python_blocks
 
 SCRIPTS = [file.stem for file in (ROOT / "analyses").glob("*.py") if "__main__" in file.read_text()]
-PAGES = ("README.md", "docs/extending.md", "docs/analyses.md", "docs/analyses/emergence.md")
+PAGES = (
+    "README.md",
+    "docs/concepts.md",
+    "docs/extending.md",
+    "docs/analyses.md",
+    "docs/analyses/emergence.md",
+)
 
 
 @pytest.mark.parametrize("page", PAGES)

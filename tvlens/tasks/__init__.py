@@ -10,6 +10,7 @@ from tvlens.tasks.base import (
     sample_episodes,
 )
 from tvlens.tasks.linear_regression import LinearRegression
+from tvlens.tasks.matrix_regression import LowRankRegression, MatrixRegression
 from tvlens.tasks.parameters import (
     Described,
     Estimated,
@@ -26,6 +27,8 @@ __all__ = [
     "Described",
     "Estimated",
     "LinearRegression",
+    "LowRankRegression",
+    "MatrixRegression",
     "OffsetSplit",
     "Parameter",
     "Probed",

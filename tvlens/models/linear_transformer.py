@@ -1,0 +1,327 @@
+"""A transformer of linear attention only, of which theory knows the minimisers.
+
+The model of Dong et al. (arXiv 2506.09048), section 3: no read-in, softmax, norm or MLP; the
+residual stream is the prompt itself, an x half and a y half of width d for each token.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformer_lens import HookedRootModule
+from transformer_lens.hook_points import HookPoint
+
+from tvlens.demonstrations import DemonstrationFormat
+from tvlens.errors import InputError
+from tvlens.models.linear_config import AttentionWeights, DropoutKind, LinearConfig
+
+
+class Scores(NamedTuple):
+    """How much each destination takes of each source: queries . keys + bias."""
+
+    queries: Float[Tensor, "batch destination d_key"]
+    keys: Float[Tensor, "batch source d_key"]
+    bias: Float[Tensor, "#batch destination source"] | None
+
+    def mix(
+        self, values: Float[Tensor, "batch source width"]
+    ) -> Float[Tensor, "batch destination width"]:
+        """The sum of the values by their scores. Those of content are never formed: there is no
+        softmax, so keys and values may be multiplied first, which is less.
+        """
+        mixed = self.queries @ (self.keys.mT @ values)
+        return mixed if self.bias is None else mixed + self.bias @ values
+
+    def mix_causally(
+        self, values: Float[Tensor, "batch source width"], only: slice
+    ) -> Float[Tensor, "batch destination width"]:
+        """The same of sources that do not stand after the destination, one of `only`."""
+        scores = self.queries @ self.keys.mT
+        scores = scores if self.bias is None else scores + self.bias
+        position = torch.arange(values.shape[1] + 1, device=values.device)
+        return (scores * (position[:-1] <= position[only, None])) @ values
+
+
+class StructuredAttention(nn.Module):
+    """V = diag(A, B) and Q = diag(C, 0, D): scores compare x halves and positions."""
+
+    def __init__(self, d: int, n_positions: int, scalar: bool) -> None:
+        super().__init__()
+        shape = () if scalar else (d, d)
+        self.d, self.n_positions = d, n_positions
+        self.A = nn.Parameter(torch.empty(shape))
+        """What the x half of a token gives to those that attend to it."""
+        self.B = nn.Parameter(torch.empty(shape))
+        """What its y half gives."""
+        self.C = nn.Parameter(torch.empty(shape))
+        """How the x halves of source (left) and destination (right) are compared."""
+        if n_positions:
+            self.D = nn.Parameter(torch.empty(n_positions, n_positions))
+            """Score of each source (row) and destination (column)."""
+
+    def values(
+        self, sources: Float[Tensor, "batch source width"]
+    ) -> Float[Tensor, "batch source width"]:
+        """V z for each source."""
+        x, y = sources.split(self.d, -1)
+        return torch.cat([_times(x, self.A, transpose=True), _times(y, self.B, transpose=True)], -1)
+
+    def scores(
+        self,
+        sources: Float[Tensor, "batch source width"],
+        destinations: Float[Tensor, "batch destination width"],
+        source_ids: Int[Tensor, "#batch source"],
+        destination_ids: Int[Tensor, "#batch destination"],
+    ) -> Scores:
+        """[Z; P]^T Q [Z; P] = X^T C X + D."""
+        keys = _times(sources[..., : self.d], self.C, transpose=False)
+        bias = None
+        if self.n_positions:
+            bias = self.D[source_ids[:, None], destination_ids[:, :, None]]
+        return Scores(destinations[..., : self.d], keys, bias)
+
+
+class UnconstrainedAttention(nn.Module):
+    """Any V and Q; Q takes a token's 2d numbers and the one-hot vector of its position."""
+
+    def __init__(self, d: int, n_positions: int) -> None:
+        super().__init__()
+        width = 2 * d
+        self.n_positions = n_positions
+        self.V = nn.Parameter(torch.empty(width, width))
+        """What a token gives to those that attend to it."""
+        self.Q = nn.Parameter(torch.empty(width + n_positions, width + n_positions))
+        """How source (left) and destination (right) are compared."""
+
+    def values(
+        self, sources: Float[Tensor, "batch source width"]
+    ) -> Float[Tensor, "batch source width"]:
+        """V z for each source."""
+        return sources @ self.V.T
+
+    def scores(
+        self,
+        sources: Float[Tensor, "batch source width"],
+        destinations: Float[Tensor, "batch destination width"],
+        source_ids: Int[Tensor, "#batch source"],
+        destination_ids: Int[Tensor, "#batch destination"],
+    ) -> Scores:
+        """[Z; P]^T Q [Z; P]."""
+        width = sources.shape[-1]
+        keys = sources @ self.Q[:width, :width]
+        if not self.n_positions:
+            return Scores(destinations, keys, None)
+        keys = keys + self.Q[width:, :width][source_ids]
+        by_position = self.Q[:width, width:].T[destination_ids] @ sources.mT
+        both = self.Q[width:, width:][source_ids[:, None], destination_ids[:, :, None]]
+        return Scores(destinations, keys, by_position + both)
+
+
+class LinearBlock(nn.Module):
+    """One layer: linear attention, added to the residual stream."""
+
+    def __init__(self, config: LinearConfig, d: int, n_positions: int, examples: int) -> None:
+        super().__init__()
+        if config.weights is AttentionWeights.UNCONSTRAINED:
+            self.attn = UnconstrainedAttention(d, n_positions)
+        else:
+            scalar = config.weights is AttentionWeights.SCALAR
+            self.attn = StructuredAttention(d, n_positions, scalar)
+        self.causal, self.dropout, self.examples = config.causal, config.dropout.loses, examples
+        self.hook_resid_pre, self.hook_resid_post = HookPoint(), HookPoint()
+        self.hook_attn_out = HookPoint()
+
+    def forward(
+        self,
+        residual: Float[Tensor, "batch position width"],
+        position_ids: Int[Tensor, "#batch position"],
+        only: slice = slice(None),
+        kept: Bool[Tensor, "batch position"] | None = None,
+    ) -> Float[Tensor, "batch query width"]:
+        """The residual stream after this layer, at the positions `only`."""
+        residual = seen = self.hook_resid_pre(residual)
+        if kept is not None and self.dropout is not DropoutKind.OUTPUT:
+            seen = residual * kept[..., None]
+        attn_out = self.hook_attn_out(self._attend(seen, position_ids, only))
+        stream = residual if self.dropout is DropoutKind.ATTENTION_INPUT else seen
+        after = stream[:, only] + attn_out
+        if kept is not None and self.dropout is DropoutKind.OUTPUT:
+            after = after * kept[:, only, None]
+        return self.hook_resid_post(after)
+
+    def _attend(
+        self,
+        seen: Float[Tensor, "batch position width"],
+        position_ids: Int[Tensor, "#batch position"],
+        only: slice,
+    ) -> Float[Tensor, "batch query width"]:
+        """(1/n) V Z M (Z^T Q Z), where M hides the last token from all."""
+        sources = seen[:, :-1]
+        scores = self.attn.scores(
+            sources, seen[:, only], position_ids[:, :-1], position_ids[:, only]
+        )
+        values = self.attn.values(sources) / self.examples
+        return scores.mix_causally(values, only) if self.causal else scores.mix(values)
+
+
+class LinearTransformer(HookedRootModule):
+    """Linear attention from prompts of a `DemonstrationFormat` to predictions of y.
+
+    Layer l means a boundary of the residual stream, as in `HookedTransformer`: 0 is the prompt, l
+    the stream after block l. The stream is the transpose of the paper's Z: "batch position 2d", x
+    half first. On the last token its y half approaches -y, the sign that the paper's loss
+    |Z + y|^2 has; predictions have the sign turned.
+
+    To run many models in one batch, stack their weights with `torch.func.stack_module_state` and
+    map over `torch.func.functional_call` with `torch.func.vmap`.
+    """
+
+    def __init__(
+        self,
+        config: LinearConfig,
+        d: int,
+        format: DemonstrationFormat,
+        examples: int,
+        *,
+        generator: torch.Generator | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Build a model with fresh weights.
+
+        Args:
+            config: size and kind.
+            d: width of x, and of y.
+            format: how examples become tokens.
+            examples: the n of prompts, which fixes the table of positions and the scale 1/n.
+            generator: source of the initial weights, on the CPU so that a seed means the same on
+                every device; PyTorch's global one if None.
+            device: where the model is created.
+            dtype: of all weights.
+
+        Raises:
+            InputError: d or examples below 1.
+        """
+        super().__init__()
+        if d < 1 or examples < 1:
+            raise InputError(
+                f"LinearTransformer needs d >= 1 and examples >= 1, got {d} and {examples}."
+            )
+        self.config, self.d, self.format, self.examples = config, d, format, examples
+        n_positions = format.n_tokens(examples) if format.ordered else 0
+        with torch.device(device or torch.get_default_device()):
+            self.blocks = nn.ModuleList(
+                LinearBlock(config, d, n_positions, examples) for _ in range(config.n_layers)
+            )
+        self.to(dtype)
+        self._initialise(generator)
+        self.setup()
+
+    @property
+    def n_layers(self) -> int:
+        """Number of blocks."""
+        return self.config.n_layers
+
+    def forward(
+        self,
+        inputs: Float[Tensor, "batch position width"],
+        position_ids: Int[Tensor, "#batch position"] | None = None,
+        *,
+        start_at_layer: int | None = None,
+        stop_at_layer: int | None = None,
+        only: slice | None = None,
+        kept: Bool[Tensor, "layer batch position"] | None = None,
+    ) -> Float[Tensor, "batch query d_result"]:
+        """Run the model, or some of its layers.
+
+        Args:
+            inputs: the prompt, or with `start_at_layer` the residual stream at that layer.
+            position_ids: rows and columns of D that the tokens have; 0, 1, 2, .. if None. They let
+                a prompt without examples stand where the query of a context does.
+            start_at_layer: the layer that `inputs` is at. Blocks before it do not run.
+            stop_at_layer: the layer whose residual stream is returned. Blocks after it do not run.
+            only: the positions that are returned, all if None; the last block that runs computes no
+                others.
+            kept: which tokens dropout leaves in each layer; all if None. See `sample_kept`.
+
+        Returns:
+            Predictions of y, which is minus the y half of the last stream, or with `stop_at_layer`
+            the residual stream there.
+
+        Raises:
+            InputError: a layer, width, position or mask that does not fit this model.
+        """
+        stop = self.n_layers if stop_at_layer is None else stop_at_layer
+        start = start_at_layer or 0
+        self._check(inputs, start, stop, kept)
+        if position_ids is None:
+            position_ids = torch.arange(inputs.shape[1], device=inputs.device)[None]
+        residual, chosen = inputs, slice(None) if only is None else only
+        for layer in range(start, stop):
+            residual = self.blocks[layer](
+                residual,
+                position_ids,
+                chosen if layer == stop - 1 else slice(None),
+                None if kept is None else kept[layer],
+            )
+        if start == stop:
+            residual = residual[:, chosen]
+        return residual if stop_at_layer is not None else -residual[..., self.d :]
+
+    def sample_kept(
+        self, batch: int, *, generator: torch.Generator
+    ) -> Bool[Tensor, "layer batch position"]:
+        """Draw which tokens of a prompt the configured dropout leaves, on the generator's device.
+
+        The x of the query and the token that is read out always stay; for
+        `DropoutKind.ATTENTION_INPUT` the query's arrow does too, as in the paper's code.
+        """
+        tokens = self.format.n_tokens(self.examples)
+        shape = (self.n_layers, batch, tokens)
+        drawn = torch.rand(shape, generator=generator, device=generator.device)
+        kept = drawn < self.config.dropout.keep
+        query = slice(tokens - len(self.format.roles), tokens)
+        if self.config.dropout.loses is not DropoutKind.ATTENTION_INPUT:
+            query = [query.start, tokens - 1]
+        kept[..., query] = True
+        return kept
+
+    def _check(self, inputs: Tensor, start: int, stop: int, kept: Tensor | None) -> None:
+        if not 0 <= start <= stop <= self.n_layers:
+            raise InputError(
+                f"Cannot run from layer {start} to layer {stop}: this model has residual "
+                f"boundaries 0..{self.n_layers}, in that order."
+            )
+        if inputs.shape[-1] != 2 * self.d:
+            raise InputError(
+                f"The inputs are {inputs.shape[-1]} wide, this model reads 2 x {self.d}: an x half "
+                "and a y half. Make them with a DemonstrationFormat."
+            )
+        tokens = self.format.n_tokens(self.examples)
+        if self.format.ordered and inputs.shape[1] > tokens:
+            raise InputError(
+                f"The prompt has {inputs.shape[1]} tokens, this model has positions for {tokens}: "
+                f"{self.examples} examples and a query, {self.format}."
+            )
+        expected = (self.n_layers, *inputs.shape[:2])
+        if kept is not None and kept.shape != expected:
+            raise InputError(
+                f"The dropout mask has shape {tuple(kept.shape)}, expected {expected}: one row for "
+                "each layer and prompt."
+            )
+
+    @torch.no_grad()
+    def _initialise(self, generator: torch.Generator | None) -> None:
+        for parameter in self.parameters():
+            values = torch.empty(parameter.shape, device="cpu")
+            parameter.copy_(values.normal_(0, self.config.init_std, generator=generator))
+
+
+def _times(
+    x: Float[Tensor, "batch token d"], weight: Tensor, *, transpose: bool
+) -> Float[Tensor, "batch token d"]:
+    """Every row times a matrix, or times a number that stands for that multiple of the identity."""
+    if weight.dim() == 0:
+        return x * weight
+    return x @ (weight.T if transpose else weight)

@@ -1,0 +1,38 @@
+"""What is proven of linear transformers that learn regression in context.
+
+Formulas of Dong et al. (arXiv 2506.09048) as functions of plain tensors, for models to be compared
+with. Unless another is given, x, and the rows of W, are standard normal and y = W x.
+"""
+
+from tvlens.theory.end_of_sequence import Head, end_of_sequence_heads
+from tvlens.theory.live_positions import live_positions
+from tvlens.theory.mixing import MixingTerms, mixing_matrix, mixing_terms
+from tvlens.theory.rank_one import rank_one_swap
+from tvlens.theory.risks import dropout_risk, icl_risk, optimal_mixing, optimal_risk
+from tvlens.theory.structured_matrices import project_identity, project_precision
+from tvlens.theory.structured_positions import (
+    StructuredPositions,
+    project_exchangeable,
+    project_task_vectors,
+    task_vector_part,
+)
+
+__all__ = [
+    "Head",
+    "MixingTerms",
+    "StructuredPositions",
+    "dropout_risk",
+    "end_of_sequence_heads",
+    "icl_risk",
+    "live_positions",
+    "mixing_matrix",
+    "mixing_terms",
+    "optimal_mixing",
+    "optimal_risk",
+    "project_exchangeable",
+    "project_identity",
+    "project_precision",
+    "project_task_vectors",
+    "rank_one_swap",
+    "task_vector_part",
+]
