@@ -146,7 +146,7 @@ def test_the_script_maps_models_that_ship(script: Script, tmp_path: Path):
     ended = script("patch_map.py", *arguments)
     assert ended.code == 0, ended.error
     endings = {f"patch_map.{ending}" for ending in ("html", "csv", "nc")}
-    assert {path.name for path in tmp_path.iterdir()} == endings
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == endings
     found = tvl.results.load_results(tvl.PatchMap, tmp_path / "patch_map.nc")["offset-tvp"]
     assert float(found.data.corrupt.mean()) > float(found.data.clean.mean())
 
