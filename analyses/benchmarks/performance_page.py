@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +121,8 @@ def profile_step(content: dict[str, Any]) -> str:
     return f"## Where the time goes\n\nShare of the operators' own time.\n\n{_table(columns)}"
 
 
-def learning_curves(content: dict[str, Any]) -> str:
-    """Quality against seconds."""
+def learning_curves(contest: str, content: dict[str, Any]) -> str:
+    """Quality against seconds, in one contest."""
     parts = []
     for task, rows in content["tables"].items():
         columns = {
@@ -129,7 +130,9 @@ def learning_curves(content: dict[str, Any]) -> str:
             for name in ("met", "times", "seconds", "icl", "tvp", "recovery", "seconds_per_step")
         }
         parts.append(f"{task} (target: {content['targets'][task]})\n\n{_table(columns)}")
-    return "## Quality against seconds\n\nMedian (range) over seeds.\n\n" + "\n".join(parts)
+    return f"## Quality against seconds: {contest}\n\nMedian (range) over seeds.\n\n" + "\n".join(
+        parts
+    )
 
 
 SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -139,9 +142,9 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "imports": imports,
     "scaling": scaling,
     "profile_step": profile_step,
-    "learning_curves_recipe": learning_curves,
-    "learning_curves_lengths": learning_curves,
-    "learning_curves_precision": learning_curves,
+    "learning_curves_recipe": partial(learning_curves, "presets and the paper's recipe"),
+    "learning_curves_lengths": partial(learning_curves, "context lengths in the TVP loss"),
+    "learning_curves_precision": partial(learning_curves, "bfloat16"),
 }
 """One for each file that a benchmark writes."""
 
