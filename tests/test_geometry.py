@@ -254,10 +254,10 @@ def test_the_figure_shows_the_vectors_of_the_chosen_layer() -> None:
     assert [trace.visible for trace in drawn.data] == [True] * 4 + [False] * 4
     for index, trace in enumerate(drawn.data):
         scores = result.data["scores"].sel(layer=index // 4)
-        np.testing.assert_array_equal(trace.x, scores[:, 0])
-        np.testing.assert_array_equal(trace.y, scores[:, 1])
-        np.testing.assert_array_equal(trace.marker.color, labels)
-    np.testing.assert_array_equal(drawn.data[1].z, result.data["scores"].sel(layer=0)[:, 2])
+        np.testing.assert_allclose(trace.x, scores[:, 0], rtol=1e-6)
+        np.testing.assert_allclose(trace.y, scores[:, 1], rtol=1e-6)
+        np.testing.assert_allclose(trace.marker.color, labels, rtol=1e-6)
+    np.testing.assert_allclose(drawn.data[1].z, result.data["scores"].sel(layer=0)[:, 2], rtol=1e-6)
     second = drawn.layout.sliders[0].steps[1]
     assert second.args[0]["visible"] == [False] * 4 + [True] * 4
     share = float(result.eta2().estimate.sel(layer=1, labels="true"))
@@ -296,14 +296,14 @@ def test_colours_follow_the_parameter_that_is_cyclic_or_alone() -> None:
 
     title, limits, values = colours(6, size=size, angle=angle)
     assert (title, limits) == ("angle", (0, 6))
-    np.testing.assert_array_equal(values, angle % 6)
+    np.testing.assert_allclose(values, angle % 6, rtol=1e-6)
     title, limits, values = colours(np.nan, size=size)
     assert (title, limits) == ("size", (1, 3))
     title, limits, values = colours(np.nan, size=size, angle=angle)
     assert title == "function", "no parameter says more than the others"
-    np.testing.assert_array_equal(values, labels)
+    np.testing.assert_allclose(values, labels, rtol=1e-6)
     title, limits, values = colours(6, "size", size=size, angle=angle)
-    np.testing.assert_array_equal(values, size)
+    np.testing.assert_allclose(values, size, rtol=1e-6)
     with pytest.raises(tvl.InputError, match=r"no parameter 'angel'\. Did you mean 'angle'"):
         colours(6, "angel", size=size, angle=angle)
 

@@ -200,7 +200,8 @@ def test_the_numbers_of_a_figure_can_be_taken_away(
     assert set(table["panel"]) == {"planted"}
     assert "95% interval %{customdata[0]:.3f}" in table["hover"][0]
     np.testing.assert_allclose(table["z"], recovery.estimate.values.ravel())
-    np.testing.assert_allclose(table["customdata[0]"], recovery.low.values.ravel())
+    low = recovery.low.values.ravel()
+    np.testing.assert_allclose(table["customdata[0]"], low, rtol=1e-6, atol=1e-9)
     assert table["y"].tolist() == np.repeat(recovery.layer.values, 3).tolist()
 
     with map_page.expect_download() as saved:
