@@ -171,7 +171,7 @@ class LinearTransformer(HookedRootModule):
     Layer l means a boundary of the residual stream, as in `HookedTransformer`: 0 is the prompt, l
     the stream after block l. The stream is the transpose of the paper's Z: "batch position 2d", x
     half first. On the last token its y half approaches -y, the sign that the paper's loss
-    |Z + y|^2 has; predictions have the sign turned.
+    `|Z + y|^2` has; predictions have the sign turned.
 
     To run many models in one batch, stack their weights with `torch.func.stack_module_state` and
     map over `torch.func.functional_call` with `torch.func.vmap`.

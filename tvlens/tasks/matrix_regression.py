@@ -40,7 +40,7 @@ class MatrixRegression:
 
     @property
     def scale(self) -> float:
-        """E |y|^2 = d^2, whatever the covariance."""
+        """`E |y|^2 = d^2`, whatever the covariance."""
         return float(self.d**2)
 
     def sample_params(self, batch: int, *, generator: Generator) -> Float[Tensor, "batch d_params"]:

@@ -1,7 +1,7 @@
 """Risks of linear transformers in closed form.
 
-A risk is E |prediction - y|^2, summed over the d coordinates of y; the task's `error` is this over
-d^2, its value for a model that predicts 0.
+A risk is `E |prediction - y|^2`, summed over the d coordinates of y; the task's `error` is this
+over d^2, its value for a model that predicts 0.
 """
 
 from jaxtyping import Float
