@@ -4,7 +4,7 @@ import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from command_line import Interruption, Quiet, parse, plain_errors, quietly
@@ -12,17 +12,20 @@ from tqdm import tqdm
 
 import tvlens as tvl
 from tvlens.errors import did_you_mean
+from tvlens.training import Trainable
 
 DEFAULT_PRESET = "linear-tvp-small"
+PRESETS: dict[str, tvl.Experiment | tvl.LinearExperiment] = {**tvl.PRESETS, **tvl.LINEAR_PRESETS}
 DESCRIPTION = f"""Train one model and leave a run folder.
 
 Start from a preset and change what you like; every field of the experiment is an option below, and
 the defaults shown are those of the preset that is named. `-small` presets take minutes on a CPU,
-`-paper` ones follow the recipe of arXiv 2501.09240 and want a GPU.
+`-paper` ones follow the recipe of arXiv 2501.09240 and want a GPU. Those named after a format of
+demonstrations (single, pairwise, triplet) are linear transformers and take a minute or less.
 
 Ctrl-C and SIGTERM leave a checkpoint; --resume continues from it as if nothing had happened.
 
-Presets: {", ".join(tvl.PRESETS)}
+Presets: {", ".join(PRESETS)}
 
 Example: python analyses/train.py --preset offset-tvp-small --seed 1 --out runs/offset-1"""
 
@@ -31,7 +34,7 @@ Example: python analyses/train.py --preset offset-tvp-small --seed 1 --out runs/
 class Training:
     """One training."""
 
-    experiment: Annotated[tvl.Experiment, tyro.conf.arg(name="")]
+    experiment: Annotated[tvl.Experiment | tvl.LinearExperiment, tyro.conf.arg(name="")]
     """What to train."""
     preset: str = DEFAULT_PRESET
     """The experiment to start from."""
@@ -54,8 +57,9 @@ class Training:
 def main(config: Training) -> None:
     """Train, with a progress bar, until done or interrupted."""
     out = config.out or Path("runs") / config.preset
+    experiment: Trainable[Any] = config.experiment
     states = tvl.train_run(
-        config.experiment,
+        experiment,
         out,
         device=config.device,
         resume=config.resume,
@@ -63,7 +67,7 @@ def main(config: Training) -> None:
         snapshots=config.snapshots,
     )
     interruption = Interruption()
-    total = config.experiment.train.steps
+    total = experiment.train.steps
     bar = tqdm(total=total, unit="step", desc=out.name, dynamic_ncols=True, disable=config.quiet)
     with bar:
         for state in states:
@@ -86,14 +90,14 @@ def preset_named(arguments: list[str]) -> str:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", default=DEFAULT_PRESET)
     name = parser.parse_known_args(arguments)[0].preset
-    if name not in tvl.PRESETS:
-        raise tvl.InputError(f"There is no preset {name!r}.{did_you_mean(name, tvl.PRESETS)}")
+    if name not in PRESETS:
+        raise tvl.InputError(f"There is no preset {name!r}.{did_you_mean(name, PRESETS)}")
     return name
 
 
 if __name__ == "__main__":
     with plain_errors():
         preset = preset_named(sys.argv[1:])
-        config = parse(Training, Training(tvl.PRESETS[preset], preset), DESCRIPTION)
+        config = parse(Training, Training(PRESETS[preset], preset), DESCRIPTION)
         with quietly(config.quiet):
             main(config)

@@ -6,15 +6,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tvlens.errors import InputError
-from tvlens.experiment import Experiment
 from tvlens.files import write_whole
 from tvlens.losses import Losses
-from tvlens.models import HookedTransformer
-from tvlens.training import TrainState, check_state
+from tvlens.training import Model, Trainable, TrainState, check_state
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -43,7 +41,7 @@ def load_tensors(
         ) from error
 
 
-def load_weights(model: HookedTransformer, tensors: dict[str, Tensor], where: Path) -> None:
+def load_weights(model: nn.Module, tensors: dict[str, Tensor], where: Path) -> None:
     """Put weights into a model.
 
     Raises:
@@ -86,7 +84,9 @@ def save_checkpoint(path: Path, state: TrainState) -> None:
     save_tensors(path, tensors, {"step": str(state.step), "seconds": str(state.seconds)})
 
 
-def load_checkpoint(path: Path, experiment: Experiment, device: torch.device) -> TrainState:
+def load_checkpoint(
+    path: Path, experiment: Trainable[Model], device: torch.device
+) -> TrainState[Model]:
     """The state that `save_checkpoint` wrote.
 
     Raises:

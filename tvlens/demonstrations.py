@@ -59,11 +59,29 @@ class DemonstrationFormat(enum.StrEnum):
             )
         return slice(self.roles.index(role), self.n_tokens(examples), len(self.roles))
 
-    def context(self, episodes: Episodes) -> Prompt:
-        """All examples of the episodes but the last, which is the query, in one prompt.
+    @property
+    def carrier(self) -> Role:
+        """The token that holds task vectors.
 
         Raises:
-            InputError: x and y differ in width, so that they cannot be halves of one stream.
+            InputError: there is none but in `TRIPLET`, whose arrows are empty.
+        """
+        if self is not DemonstrationFormat.TRIPLET:
+            raise InputError(f"{self.name} demonstrations have no empty token; take TRIPLET.")
+        return Role.ARROW
+
+    def context(self, episodes: Episodes, of: int | None = None) -> Prompt:
+        """All examples of the episodes but the last, which is the query, in one prompt.
+
+        Args:
+            episodes: their last y is not shown.
+            of: the examples of a longer prompt, of which this one has the last positions: a prompt
+                of one example, or of the query alone, then is where a model looks for them. Its
+                own if None.
+
+        Raises:
+            InputError: x and y differ in width, so that they cannot be halves of one stream; or
+                there are more examples than `of`.
         """
         d = episodes.x.shape[-1]
         if episodes.y.shape[-1] != d:
@@ -71,19 +89,26 @@ class DemonstrationFormat(enum.StrEnum):
                 f"A linear transformer needs x and y of one width, got {d} and "
                 f"{episodes.y.shape[-1]}. Take a task of maps from R^d to R^d, as MatrixRegression."
             )
-        return self._lay_out(episodes.x, episodes.y)
+        missing = 0 if of is None else of + 1 - episodes.shots
+        if missing < 0:
+            raise InputError(
+                f"A prompt of {episodes.shots - 1} examples is no end of one of {of} examples; "
+                "give fewer."
+            )
+        return self._lay_out(episodes.x, episodes.y, missing)
 
     def _lay_out(
-        self, x: Float[Tensor, "batch shot d"], y: Float[Tensor, "batch shot d"]
+        self, x: Float[Tensor, "batch shot d"], y: Float[Tensor, "batch shot d"], before: int
     ) -> Prompt:
         batch, shots, d = x.shape
-        inputs = x.new_zeros(batch, shots, len(self.roles), 2, d)
+        tokens = len(self.roles)
+        inputs = x.new_zeros(batch, shots, tokens, 2, d)
         upper, lower = inputs.unbind(-2)
         (lower if self is DemonstrationFormat.INSEPARABLE else upper)[:, :, 0] = x
         lower[:, :-1, -1] = y[:, :-1]
         return Prompt(
             inputs.flatten(3).flatten(1, 2),
-            torch.arange(shots * len(self.roles), device=x.device)[None],
+            torch.arange(tokens * before, tokens * (before + shots), device=x.device)[None],
             self.roles * shots,
         )
 

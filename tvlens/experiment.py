@@ -18,11 +18,12 @@ from tvlens.objectives import (
     check_objective,
 )
 from tvlens.optimization import Adam, Muon, Schedule
-from tvlens.prompts import ZXY, PromptFormat
+from tvlens.prompts import ZXY, Episodes, PromptFormat
 from tvlens.tasks import LinearRegression, Sinusoid, Task, TokenOffset
 
 if TYPE_CHECKING:
     import tvlens.models
+    from tvlens.losses import Losses
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,19 @@ class Experiment:
     def data_generator(self, device: torch.device) -> Generator:
         """The source of the training data, on the device that trains."""
         return torch.Generator(device).manual_seed(self.seed + 1_000_003)
+
+    def losses(
+        self,
+        model: "tvlens.models.HookedTransformer",
+        episodes: Episodes,
+        *,
+        generator: Generator,
+        step: int,
+    ) -> "Losses":
+        """The losses of a batch; see `tvlens.losses`. They are the same at every step."""
+        from tvlens.losses import losses
+
+        return losses(model, self.task, self.format, episodes, self.objective, generator=generator)
 
     def to_json(self) -> dict[str, Any]:
         """As nested JSON objects."""

@@ -30,7 +30,7 @@ from tvlens.models import HookedTransformer
 from tvlens.provenance import provenance
 from tvlens.results import History
 from tvlens.snapshots import save_snapshot, snapshot_files, snapshot_steps
-from tvlens.training import TrainState, training_steps
+from tvlens.training import Model, Trainable, TrainState, training_steps
 
 EXPERIMENT = "experiment.json"
 MODEL = "model.safetensors"
@@ -51,21 +51,21 @@ class Run:
 
 
 def train_run(
-    experiment: Experiment,
+    experiment: Trainable[Model],
     folder: Path | str,
     *,
     device: str | None = None,
     resume: bool = False,
     compile: bool = False,
     snapshots: int = 0,
-) -> Generator[TrainState]:
+) -> Generator[TrainState[Model]]:
     """Train into a run folder, one step per iteration.
 
     Whatever can be wrong with the arguments is said before the first step. Closing the iterator
     between two steps leaves a checkpoint of where it stood.
 
     Args:
-        experiment: what to train.
+        experiment: what to train, an `Experiment` or a `LinearExperiment`.
         folder: the run folder; made if it is not there.
         device: where to train; the fastest device of the machine if None.
         resume: continue from the folder's checkpoint, if it has one.
@@ -125,7 +125,14 @@ def load_run(
     Raises:
         InputError: the folder is no finished run, or a file in it is damaged.
     """
-    folder, chosen = Path(folder), choose_device(device)
+    folder = Path(folder)
+    check_finished(folder)
+    experiment = _load_experiment(folder, own_kinds)
+    return Run(experiment, *load_trained(experiment, folder, device))
+
+
+def check_finished(folder: Path) -> None:
+    """Raise InputError unless a folder holds a finished run."""
     if not (folder / EXPERIMENT).is_file():
         what = "no folder" if not folder.exists() else "no run: it has no experiment.json"
         raise InputError(f"{folder} is {what}. A run folder is made by `analyses/train.py`.")
@@ -133,13 +140,14 @@ def load_run(
         raise InputError(
             f"The run in {folder} is not finished; continue it with `analyses/train.py --resume`."
         )
-    experiment = _load_experiment(folder, own_kinds)
-    return Run(
-        experiment,
-        _load_model(experiment, folder / MODEL, chosen),
-        History.load(folder / HISTORY),
-        read_json(folder / PROVENANCE),
-    )
+
+
+def load_trained(
+    experiment: Trainable[Model], folder: Path, device: str | None
+) -> tuple[Model, History, dict[str, Any]]:
+    """Model, history and provenance of a finished run of an experiment."""
+    model = _load_model(experiment, folder / MODEL, choose_device(device))
+    return model, History.load(folder / HISTORY), read_json(folder / PROVENANCE)
 
 
 def load_snapshots(
@@ -190,14 +198,14 @@ def _load_experiment(folder: Path, own_kinds: Iterable[type]) -> Experiment:
     return Experiment.from_json(read_json(path), str(path), own_kinds)
 
 
-def _load_model(experiment: Experiment, path: Path, device: torch.device) -> HookedTransformer:
+def _load_model(experiment: Trainable[Model], path: Path, device: torch.device) -> Model:
     model = experiment.build_model(device=device)
     tensors, _ = load_tensors(path, device)
     load_weights(model, tensors, path)
     return model.eval()
 
 
-def _check_free(folder: Path, experiment: Experiment, resume: bool) -> None:
+def _check_free(folder: Path, experiment: Trainable[Model], resume: bool) -> None:
     """Refuse to overwrite or mix up anything."""
     if is_finished(folder):
         raise InputError(f"{folder} holds a finished run; give another folder.")
@@ -234,8 +242,12 @@ def _first_difference(stored: Any, asked: Any, where: str = "experiment") -> str
 
 
 def _train_into(
-    folder: Path, experiment: Experiment, state: TrainState, compile: bool, kept: list[int]
-) -> Generator[TrainState]:
+    folder: Path,
+    experiment: Trainable[Model],
+    state: TrainState[Model],
+    compile: bool,
+    kept: list[int],
+) -> Generator[TrainState[Model]]:
     checkpoint = folder / CHECKPOINT
     if state.step in kept:
         save_snapshot(folder, state.model, state.step)
@@ -263,7 +275,7 @@ def _naming_last_good(checkpoint: Path) -> Iterator[None]:
         raise DivergenceError(f"{error} {good}") from error
 
 
-def _save_finished(folder: Path, experiment: Experiment, state: TrainState) -> None:
+def _save_finished(folder: Path, experiment: Trainable[Model], state: TrainState[Model]) -> None:
     """Write the files of a finished run, the weights last, and drop the checkpoint."""
     History.from_rows(np.asarray(state.rows)).save(folder / HISTORY)
     device = next(state.model.parameters()).device

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from tvlens.checkpoints import save_tensors
 from tvlens.errors import InputError
 from tvlens.files import writable_folder
-from tvlens.models import HookedTransformer
 
 FOLDER = "snapshots"
 
@@ -29,7 +28,7 @@ def snapshot_steps(steps: int, count: int) -> list[int]:
     return sorted({0, *np.rint(later).astype(int).tolist()})
 
 
-def save_snapshot(folder: Path, model: HookedTransformer, step: int) -> None:
+def save_snapshot(folder: Path, model: nn.Module, step: int) -> None:
     """Write the weights after a step into a run folder, whole or not at all."""
     weights: dict[str, Tensor] = dict(model.state_dict())
     path = writable_folder(folder / FOLDER) / f"{step:08d}.safetensors"

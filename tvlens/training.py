@@ -4,29 +4,73 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 from torch.optim import Optimizer
+from transformer_lens import HookedRootModule
 
 from tvlens.errors import DivergenceError
-from tvlens.experiment import Experiment
-from tvlens.losses import Losses, losses
-from tvlens.models import HookedTransformer
+from tvlens.experiment import TrainConfig
+from tvlens.losses import Losses
 from tvlens.optimization import set_learning_rate
-from tvlens.tasks import sample_episodes
+from tvlens.prompts import Episodes
+from tvlens.tasks import Task, sample_episodes
 
 DIVERGED = 10.0
 """A loss this many times that of knowing nothing has diverged."""
 REMEDY = "Lower the learning rate or the gradient norm, or lengthen the warm-up."
 
 
+Model = TypeVar("Model", bound=HookedRootModule)
+
+
+class Trainable(Protocol[Model]):
+    """What determines a training: an `Experiment`, or a `LinearExperiment`."""
+
+    @property
+    def task(self) -> Task:
+        """What is learned in context."""
+        ...
+
+    @property
+    def train(self) -> TrainConfig:
+        """Length and manner of training."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Seed of initial weights and training data."""
+        ...
+
+    def build_model(
+        self, *, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
+    ) -> Model:
+        """The untrained model."""
+        ...
+
+    def data_generator(self, device: torch.device) -> Generator:
+        """The source of the training data."""
+        ...
+
+    def losses(
+        self, model: Model, episodes: Episodes, *, generator: Generator, step: int
+    ) -> Losses:
+        """The losses of a batch, after a number of steps."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """As nested JSON objects."""
+        ...
+
+
 @dataclass
-class TrainState:
+class TrainState(Generic[Model]):
     """All that changes during training, and so all that a checkpoint holds."""
 
-    model: HookedTransformer
+    model: Model
     optimizers: list[Optimizer]
     generator: Generator
     step: int = 0
@@ -39,7 +83,7 @@ class TrainState:
     """Wall time spent so far."""
 
     @staticmethod
-    def start(experiment: Experiment, device: torch.device) -> "TrainState":
+    def start(experiment: Trainable[Model], device: torch.device) -> "TrainState[Model]":
         """The state before the first step."""
         model = experiment.build_model(device=device)
         optimizers = experiment.train.optimizer.build(model)
@@ -47,7 +91,7 @@ class TrainState:
 
 
 def training_steps(
-    experiment: Experiment, state: TrainState, *, compile: bool = False
+    experiment: Trainable[Model], state: TrainState[Model], *, compile: bool = False
 ) -> Iterator[Losses]:
     """Train, one step per iteration, until the experiment's last step.
 
@@ -63,7 +107,7 @@ def training_steps(
             noticed at the end of each stretch of `log_every` steps.
     """
     config = experiment.train
-    compute = torch.compile(losses) if compile else losses
+    compute = torch.compile(experiment.losses) if compile else experiment.losses
     before, started = state.seconds, time.monotonic()
     while state.step < config.steps:
         factor = config.schedule.factor(state.step, config.steps, config.warmup)
@@ -78,24 +122,21 @@ def training_steps(
 
 
 def training_step(
-    experiment: Experiment, state: TrainState, compute: Callable[..., Losses] = losses
+    experiment: Trainable[Model],
+    state: TrainState[Model],
+    compute: Callable[..., Losses] | None = None,
 ) -> Losses:
     """Sample a batch, and move the weights by its gradient.
 
     Args:
-        compute: `losses`, or a compiled form of it.
+        compute: a compiled form of the experiment's losses; they themselves if None.
     """
-    task, config = experiment.task, experiment.train
-    episodes = sample_episodes(task, config.batch, config.shots, generator=state.generator)
+    config, compute = experiment.train, compute or experiment.losses
+    episodes = sample_episodes(
+        experiment.task, config.batch, config.shots, generator=state.generator
+    )
     with torch.autocast(episodes.x.device.type, torch.bfloat16, enabled=config.bf16):
-        batch_losses = compute(
-            state.model,
-            task,
-            experiment.format,
-            episodes,
-            experiment.objective,
-            generator=state.generator,
-        )
+        batch_losses = compute(state.model, episodes, generator=state.generator, step=state.step)
     batch_losses.total.backward()
     torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip_norm)
     for optimizer in state.optimizers:

@@ -57,6 +57,9 @@ class LinearConfig:
     """Number of attention layers."""
     weights: AttentionWeights = AttentionWeights.SCALAR
     """What is free in each layer."""
+    first_compares: bool = True
+    """Whether the first layer compares inputs. Without (C = 0 there, Proposition 3 of the paper)
+    its scores are of positions only, and the best risk of two layers is known in closed form."""
     causal: bool = False
     """Whether a token sees only itself and those before it."""
     dropout: TokenDropout = TokenDropout()
@@ -67,3 +70,7 @@ class LinearConfig:
     def __post_init__(self) -> None:
         if self.n_layers < 1 or self.init_std < 0:
             raise InputError(f"LinearConfig needs n_layers >= 1 and init_std >= 0, got {self}.")
+        if not self.first_compares and self.weights is AttentionWeights.UNCONSTRAINED:
+            raise InputError(
+                "Unconstrained weights have no C that could be 0; take structured ones."
+            )

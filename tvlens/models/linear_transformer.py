@@ -46,7 +46,9 @@ class Scores(NamedTuple):
 class StructuredAttention(nn.Module):
     """V = diag(A, B) and Q = diag(C, 0, D): scores compare x halves and positions."""
 
-    def __init__(self, d: int, n_positions: int, scalar: bool) -> None:
+    C: Tensor
+
+    def __init__(self, d: int, n_positions: int, scalar: bool, compares: bool = True) -> None:
         super().__init__()
         shape = () if scalar else (d, d)
         self.d, self.n_positions = d, n_positions
@@ -54,8 +56,11 @@ class StructuredAttention(nn.Module):
         """What the x half of a token gives to those that attend to it."""
         self.B = nn.Parameter(torch.empty(shape))
         """What its y half gives."""
-        self.C = nn.Parameter(torch.empty(shape))
-        """How the x halves of source (left) and destination (right) are compared."""
+        if compares:
+            self.C = nn.Parameter(torch.empty(shape))
+            """How the x halves of source (left) and destination (right) are compared."""
+        else:
+            self.register_buffer("C", torch.zeros(shape))
         if n_positions:
             self.D = nn.Parameter(torch.empty(n_positions, n_positions))
             """Score of each source (row) and destination (column)."""
@@ -121,13 +126,16 @@ class UnconstrainedAttention(nn.Module):
 class LinearBlock(nn.Module):
     """One layer: linear attention, added to the residual stream."""
 
-    def __init__(self, config: LinearConfig, d: int, n_positions: int, examples: int) -> None:
+    def __init__(
+        self, config: LinearConfig, layer: int, d: int, n_positions: int, examples: int
+    ) -> None:
         super().__init__()
         if config.weights is AttentionWeights.UNCONSTRAINED:
             self.attn = UnconstrainedAttention(d, n_positions)
         else:
             scalar = config.weights is AttentionWeights.SCALAR
-            self.attn = StructuredAttention(d, n_positions, scalar)
+            compares = layer > 0 or config.first_compares
+            self.attn = StructuredAttention(d, n_positions, scalar, compares)
         self.causal, self.dropout, self.examples = config.causal, config.dropout.loses, examples
         self.hook_resid_pre, self.hook_resid_post = HookPoint(), HookPoint()
         self.hook_attn_out = HookPoint()
@@ -212,7 +220,8 @@ class LinearTransformer(HookedRootModule):
         n_positions = format.n_tokens(examples) if format.ordered else 0
         with torch.device(device or torch.get_default_device()):
             self.blocks = nn.ModuleList(
-                LinearBlock(config, d, n_positions, examples) for _ in range(config.n_layers)
+                LinearBlock(config, layer, d, n_positions, examples)
+                for layer in range(config.n_layers)
             )
         self.to(dtype)
         self._initialise(generator)

@@ -1,0 +1,142 @@
+"""What is trained of linear transformers: one frozen object that determines a run."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Generator
+
+from tvlens.config import from_json, to_json
+from tvlens.demonstrations import DemonstrationFormat
+from tvlens.errors import InputError
+from tvlens.experiment import TrainConfig
+from tvlens.models.linear_config import LinearConfig, TokenDropout
+from tvlens.optimization import Adam, Muon
+from tvlens.prompts import Episodes
+from tvlens.tasks import LowRankRegression, MatrixRegression, Task
+
+if TYPE_CHECKING:
+    import tvlens.models
+    from tvlens.losses import Losses
+
+LINEAR_TRAINING = TrainConfig(
+    steps=5000,
+    batch=500,
+    examples=5,
+    # A third of this rate ends in worse minima from some seeds.
+    optimizer=Adam(learning_rate=0.03, weight_decay=0.05),
+    clip_norm=10.0,
+)
+
+
+@dataclass(frozen=True)
+class Sparsity:
+    """A cost of every weight that is not 0, once the model has learned what it can without."""
+
+    weight: float = 0.0
+    """Weight of the sum of the absolute values of all weights in the loss."""
+    after: int = 2000
+    """Steps without it. From the start on it would hold all weights at 0."""
+
+    def __post_init__(self) -> None:
+        if self.weight < 0 or self.after < 0:
+            raise InputError(f"Sparsity needs weight >= 0 and after >= 0, got {self}.")
+
+
+@dataclass(frozen=True)
+class LinearExperiment:
+    """A regression, how its examples are shown to a linear transformer, and how that is trained."""
+
+    task: MatrixRegression | LowRankRegression | Task = MatrixRegression()
+    """What is learned in context; x and y have the same width."""
+    format: DemonstrationFormat = DemonstrationFormat.TRIPLET
+    """How examples become tokens."""
+    model: LinearConfig = LinearConfig()
+    """The transformer."""
+    sparsity: Sparsity = Sparsity()
+    """What weights cost."""
+    train: TrainConfig = LINEAR_TRAINING
+    """The training; every prompt has `examples` examples."""
+    seed: int = 0
+    """Seed of initial weights and training data."""
+
+    def __post_init__(self) -> None:
+        if self.task.d_x != self.task.d_y:
+            raise InputError(
+                f"A linear transformer needs x and y of one width, got {self.task.d_x} and "
+                f"{self.task.d_y}. Take a task of maps from R^d to R^d, as MatrixRegression."
+            )
+
+    def build_model(
+        self, *, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
+    ) -> "tvlens.models.LinearTransformer":
+        """The untrained model, with the weights that training starts from."""
+        # TransformerLens takes longer to import than all else here; describing needs none of it.
+        from tvlens.models import LinearTransformer
+
+        return LinearTransformer(
+            self.model,
+            self.task.d_x,
+            self.format,
+            self.train.examples,
+            generator=torch.Generator().manual_seed(self.seed),
+            device=device,
+            dtype=dtype,
+        )
+
+    def data_generator(self, device: torch.device) -> Generator:
+        """The source of the training data, on the device that trains."""
+        return torch.Generator(device).manual_seed(self.seed + 1_000_003)
+
+    def losses(
+        self,
+        model: "tvlens.models.LinearTransformer",
+        episodes: Episodes,
+        *,
+        generator: Generator,
+        step: int,
+    ) -> "Losses":
+        """The losses of a batch, after some steps of training; see `tvlens.linear_losses`."""
+        from tvlens.linear_losses import linear_losses
+
+        sparsity = self.sparsity.weight if step >= self.sparsity.after else 0.0
+        return linear_losses(model, self.task, self.format, episodes, sparsity, generator=generator)
+
+    def to_json(self) -> dict[str, Any]:
+        """As nested JSON objects."""
+        return to_json(self)
+
+    @staticmethod
+    def from_json(
+        data: Any, where: str = "the experiment", own_kinds: Iterable[type] = ()
+    ) -> "LinearExperiment":
+        """The experiment that `to_json` made `data` from.
+
+        Args:
+            data: parsed JSON.
+            where: what to call the origin of the data in errors.
+            own_kinds: classes beside those of tvlens, a task of your own say.
+
+        Raises:
+            InputError: `data` does not describe an experiment with a linear transformer.
+        """
+        experiment = from_json(data, [*LINEAR_KINDS, *own_kinds], where)
+        if not isinstance(experiment, LinearExperiment):
+            kind = type(experiment).__name__
+            raise InputError(f"{where} describes a {kind}, not a LinearExperiment.")
+        return experiment
+
+
+LINEAR_KINDS = (
+    LinearExperiment,
+    MatrixRegression,
+    LowRankRegression,
+    LinearConfig,
+    TokenDropout,
+    Sparsity,
+    TrainConfig,
+    Adam,
+    Muon,
+)
+"""The classes that the JSON of such an experiment may name."""

@@ -1,0 +1,73 @@
+"""Named experiments with linear transformers: seconds to a minute each on a CPU.
+
+A name is format-layersxexamples[-variant]: `triplet-2x5`, `pairwise-3x10`, `triplet-2x5-dropout`.
+"""
+
+from dataclasses import replace
+
+from tvlens.demonstrations import DemonstrationFormat
+from tvlens.linear_experiment import LINEAR_TRAINING, LinearExperiment, Sparsity
+from tvlens.models.linear_config import (
+    AttentionWeights,
+    DropoutKind,
+    LinearConfig,
+    TokenDropout,
+)
+
+DEPTHS = {
+    DemonstrationFormat.SINGLE: (1, 2, 3),
+    DemonstrationFormat.PAIRWISE: (2, 3),
+    DemonstrationFormat.TRIPLET: (2, 3),
+}
+"""Layers that a format is tried with: with separate tokens, one layer learns nothing."""
+EXAMPLES = (5, 10)
+KEEPS = (0.6, 0.8, 0.9)
+"""Probabilities that a token stays in training with dropout."""
+SPARSITY = Sparsity(2.5e-4)
+"""Of the variants whose D is looked at: without, entries that cancel each other grow."""
+
+
+def linear_experiment(
+    format: DemonstrationFormat, n_layers: int, examples: int
+) -> LinearExperiment:
+    """The plain experiment of a format, depth and number of examples."""
+    train = replace(LINEAR_TRAINING, examples=examples)
+    return LinearExperiment(format=format, model=LinearConfig(n_layers), train=train)
+
+
+def with_dropout(experiment: LinearExperiment, keep: float, kind: DropoutKind) -> LinearExperiment:
+    """The same, trained to do without tokens."""
+    model = replace(experiment.model, dropout=TokenDropout(keep, kind))
+    return replace(experiment, model=model, sparsity=SPARSITY)
+
+
+def _presets() -> dict[str, LinearExperiment]:
+    pairwise, triplet = DemonstrationFormat.PAIRWISE, DemonstrationFormat.TRIPLET
+    presets = {
+        f"{format}-{n_layers}x{examples}": linear_experiment(format, n_layers, examples)
+        for format, depths in DEPTHS.items()
+        for n_layers in depths
+        for examples in EXAMPLES
+    }
+    for n_layers in DEPTHS[triplet]:
+        presets[f"triplet-{n_layers}x1"] = linear_experiment(triplet, n_layers, 1)
+    for format in (pairwise, triplet):
+        plain = presets[f"{format}-2x5"]
+        presets[f"{format}-2x5-sparse"] = replace(plain, sparsity=SPARSITY)
+        for keep in KEEPS:
+            dropped = with_dropout(plain, keep, DropoutKind.INPUT)
+            presets[f"{format}-2x5-keep{round(100 * keep)}"] = dropped
+    deep, plain = presets["triplet-3x5"], presets["triplet-2x5"]
+    presets["triplet-3x5-keep80"] = with_dropout(deep, 0.8, DropoutKind.INPUT)
+    presets["triplet-2x5-keep80-as-code"] = with_dropout(plain, 0.8, DropoutKind.ATTENTION_INPUT)
+    causal = replace(plain, model=replace(plain.model, causal=True))
+    presets["triplet-2x5-keep80-causal"] = with_dropout(causal, 0.8, DropoutKind.INPUT)
+    blind = replace(plain, model=replace(plain.model, first_compares=False))
+    presets["triplet-2x5-blind"] = blind
+    matrices = replace(plain.model, weights=AttentionWeights.MATRICES)
+    presets["triplet-2x5-matrices"] = replace(plain, model=matrices)
+    return presets
+
+
+LINEAR_PRESETS = _presets()
+"""Every preset by name."""
