@@ -4,7 +4,7 @@ import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 from command_line import Interruption, Quiet, parse, plain_errors, quietly
@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 import tvlens as tvl
 from tvlens.errors import did_you_mean
-from tvlens.training import Trainable
 
 DEFAULT_PRESET = "linear-tvp-small"
 PRESETS: dict[str, tvl.Experiment | tvl.LinearExperiment] = {**tvl.PRESETS, **tvl.LINEAR_PRESETS}
@@ -57,9 +56,8 @@ class Training:
 def main(config: Training) -> None:
     """Train, with a progress bar, until done or interrupted."""
     out = config.out or Path("runs") / config.preset
-    experiment: Trainable[Any] = config.experiment
     states = tvl.train_run(
-        experiment,
+        config.experiment,
         out,
         device=config.device,
         resume=config.resume,
@@ -67,7 +65,7 @@ def main(config: Training) -> None:
         snapshots=config.snapshots,
     )
     interruption = Interruption()
-    total = experiment.train.steps
+    total = config.experiment.train.steps
     bar = tqdm(total=total, unit="step", desc=out.name, dynamic_ncols=True, disable=config.quiet)
     with bar:
         for state in states:

@@ -51,14 +51,14 @@ class Run:
 
 
 def train_run(
-    experiment: Trainable[Model],
+    experiment: Trainable[Any],
     folder: Path | str,
     *,
     device: str | None = None,
     resume: bool = False,
     compile: bool = False,
     snapshots: int = 0,
-) -> Generator[TrainState[Model]]:
+) -> Generator[TrainState[Any]]:
     """Train into a run folder, one step per iteration.
 
     Whatever can be wrong with the arguments is said before the first step. Closing the iterator

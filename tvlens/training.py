@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -27,6 +27,7 @@ REMEDY = "Lower the learning rate or the gradient norm, or lengthen the warm-up.
 Model = TypeVar("Model", bound=HookedRootModule)
 
 
+@runtime_checkable
 class Trainable(Protocol[Model]):
     """What determines a training: an `Experiment`, or a `LinearExperiment`."""
 
