@@ -13,6 +13,7 @@ from tests.task_conformance import check_task
 from tests.transcribed import attention, transcribed
 from tvlens.config import from_json, to_json
 from tvlens.demonstrations import DemonstrationFormat
+from tvlens.errors import InputError
 from tvlens.models import (
     AttentionWeights,
     DropoutKind,
@@ -154,6 +155,32 @@ def test_adding_the_answer_to_the_prompt_adds_it_to_the_output(format: Demonstra
     assert_close(-model(told)[:, -1], output + data.y[:, -1], rtol=1e-13, atol=1e-13)
 
 
+@pytest.mark.parametrize("format", [f for f in DemonstrationFormat if f.ordered])
+def test_a_shorter_prompt_at_the_end_is_the_longer_one_without_its_beginning(
+    format: DemonstrationFormat,
+):
+    data, few = episodes(examples=2), slice(1, None)
+    whole = format.context(data)
+    short = Episodes(data.x[:, few], data.y[:, few], data.target[:, few], data.params)
+    end = format.context(short, of=2)
+    assert torch.equal(end.inputs, whole.last(2 * len(format.roles)).inputs)
+    assert torch.equal(end.position_ids, whole.last(2 * len(format.roles)).position_ids)
+    with pytest.raises(InputError, match="no end of one of 1 example"):
+        format.context(data, of=1)
+
+
+@pytest.mark.parametrize("weights", [AttentionWeights.SCALAR, AttentionWeights.MATRICES])
+def test_a_first_layer_that_does_not_compare_is_one_whose_C_is_zero(weights: AttentionWeights):
+    blind = random_model(weights=weights, first_compares=False)
+    same = random_model(weights=weights)
+    zero = {"blocks.0.attn.C": torch.zeros_like(attention(same, 0).C)}
+    same.load_state_dict({**blind.state_dict(), **zero})
+    prompt = TRIPLET.context(episodes())
+    assert_close(blind(prompt.inputs), same(prompt.inputs), rtol=0, atol=0)
+    trained = {name for name, _ in blind.named_parameters()}
+    assert {name for name, _ in same.named_parameters()} - trained == {"blocks.0.attn.C"}
+
+
 @pytest.mark.parametrize("format", [DemonstrationFormat.PAIRWISE, TRIPLET])
 def test_tokens_may_stand_at_other_positions(format: DemonstrationFormat):
     """A prompt without examples, whose positions are those of the query."""
@@ -234,7 +261,8 @@ def test_a_seed_gives_the_same_weights_in_every_precision():
 
 
 def test_a_configuration_survives_a_file():
-    config = LinearConfig(3, AttentionWeights.MATRICES, True, TokenDropout(0.5, DropoutKind.OUTPUT))
+    dropout = TokenDropout(0.5, DropoutKind.OUTPUT)
+    config = LinearConfig(3, AttentionWeights.MATRICES, False, True, dropout)
     assert from_json(to_json(config), [LinearConfig, TokenDropout]) == config
 
 
