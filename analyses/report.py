@@ -14,6 +14,7 @@ import distribution_shifts
 import emergence
 import geometry
 import icl_curve
+import information_flow
 import locality_sweep
 import noise
 import part_effects
@@ -54,9 +55,13 @@ SCRIPTS: tuple[Script, ...] = tuple(
         part_effects,
         patch_map,
         saliency_map,
+        information_flow,
         pruning,
     )
 )
+
+EVERY_LAYER = (locality_sweep.SCRIPT, information_flow.SCRIPT, pruning.SCRIPT)
+"""These ask every layer, and so take none."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ class Report:
         """What is asked of one analysis."""
         same = ("out", "examples", "seed", "device")
         asked = {name: getattr(self, name) for name in same}
-        if script not in (locality_sweep.SCRIPT, pruning.SCRIPT):  # These ask every layer.
+        if script not in EVERY_LAYER:
             asked["layer"] = self.layer
         if self.episodes is not None:
             asked["episodes"] = self.episodes

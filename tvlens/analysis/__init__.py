@@ -9,6 +9,7 @@ from tvlens.analysis.distribution_shifts import distribution_shifts
 from tvlens.analysis.emergence import emergence
 from tvlens.analysis.geometry import geometry
 from tvlens.analysis.icl_curve import icl_curve
+from tvlens.analysis.information_flow import information_flow
 from tvlens.analysis.locality_map import locality_map
 from tvlens.analysis.noise import noise
 from tvlens.analysis.part_effects import part_effects
@@ -28,6 +29,7 @@ __all__ = [
     "emergence",
     "geometry",
     "icl_curve",
+    "information_flow",
     "locality_map",
     "noise",
     "part_effects",

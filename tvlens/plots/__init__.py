@@ -15,6 +15,7 @@ from tvlens.plots.export import PAPER, PaperSize, paper_figure, write_figure
 from tvlens.plots.geometry import plot_geometry, plot_geometry_over_layers
 from tvlens.plots.history import plot_history
 from tvlens.plots.icl_curve import plot_icl_curve
+from tvlens.plots.information_flow import plot_information_flow
 from tvlens.plots.locality_map import plot_locality
 from tvlens.plots.noise_curves import plot_noise, plot_noise_differences
 from tvlens.plots.page import Section, write_page
@@ -45,6 +46,7 @@ __all__ = [
     "plot_geometry_over_layers",
     "plot_history",
     "plot_icl_curve",
+    "plot_information_flow",
     "plot_locality",
     "plot_noise",
     "plot_noise_differences",

@@ -19,6 +19,7 @@ from tvlens.results.emergence import Emergence
 from tvlens.results.geometry import Geometry
 from tvlens.results.history import History
 from tvlens.results.icl_curve import ICLCurve
+from tvlens.results.information_flow import InformationFlow
 from tvlens.results.intervals import (
     Bootstrap,
     adjusted,
@@ -58,6 +59,7 @@ __all__ = [
     "Geometry",
     "History",
     "ICLCurve",
+    "InformationFlow",
     "LocalityMap",
     "NoiseCurves",
     "PartEffects",
