@@ -18,6 +18,7 @@ from tvlens.analysis.pruning import pruning
 from tvlens.analysis.saliency_map import saliency_map
 from tvlens.analysis.task_vectors import task_vectors
 from tvlens.analysis.transfer import transfer
+from tvlens.analysis.vocabulary import vocabulary
 
 __all__ = [
     "attention_map",
@@ -38,4 +39,5 @@ __all__ = [
     "saliency_map",
     "task_vectors",
     "transfer",
+    "vocabulary",
 ]

@@ -25,6 +25,7 @@ from tvlens.plots.pruning import plot_pruning, plot_pruning_curve
 from tvlens.plots.questions import QUESTIONS, Question, question_of
 from tvlens.plots.saliency_map import plot_saliency_map
 from tvlens.plots.transfer import plot_transfer
+from tvlens.plots.vocabulary import plot_vocabulary
 
 __all__ = [
     "PAPER",
@@ -58,6 +59,7 @@ __all__ = [
     "plot_saliency_map",
     "plot_shift_differences",
     "plot_transfer",
+    "plot_vocabulary",
     "question_of",
     "write_figure",
     "write_page",

@@ -30,6 +30,7 @@ from tvlens.plots.patch_map import plot_patch_map
 from tvlens.plots.pruning import plot_pruning, plot_pruning_curve
 from tvlens.plots.saliency_map import plot_saliency_map
 from tvlens.plots.transfer import plot_transfer
+from tvlens.plots.vocabulary import plot_vocabulary
 from tvlens.results import Result, difference_table, noise_table, same_test
 
 AnyResult = TypeVar("AnyResult", bound=Result)
@@ -147,6 +148,16 @@ QUESTIONS: dict[type[Result], Question] = {
         "the vectors' variance that lies within functions. Bands are 95% by bootstrap over "
         "functions.",
         draw=(plot_disentanglement,),
+    ),
+    kinds.Vocabulary: Question(
+        "Which symbols does the task vector stand for?",
+        "The vector of each layer goes through the final norm and the unembedding, as if it were "
+        "the stream after the last block. Above: the sorts of the five most likely symbols. "
+        "Middle: the share of outputs that the context shows, with other vectors as controls; the "
+        "line is for symbols at random. Below: the mean of 1 / rank of these outputs, and of the "
+        "answer to the context's own query, which some carriers have seen. Bands are 95% by "
+        "bootstrap over episodes.",
+        draw=(plot_vocabulary,),
     ),
     kinds.Transfer: Question(
         "Does a task vector serve elsewhere than where it was read?",

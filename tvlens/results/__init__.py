@@ -46,6 +46,7 @@ from tvlens.results.shifted_errors import (
 )
 from tvlens.results.task_vectors import TaskVectors
 from tvlens.results.transfer import Transfer
+from tvlens.results.vocabulary import Vocabulary
 
 __all__ = [
     "AttentionMap",
@@ -70,6 +71,7 @@ __all__ = [
     "ShiftedErrors",
     "TaskVectors",
     "Transfer",
+    "Vocabulary",
     "adjusted",
     "bootstrap_interval",
     "cached_tokens",
