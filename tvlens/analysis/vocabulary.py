@@ -13,6 +13,7 @@ from tvlens.progress import progress
 from tvlens.prompts import Episodes, PromptFormat
 from tvlens.residual_stream import last_vectors, residual_stream
 from tvlens.results import Vocabulary
+from tvlens.results.vocabulary import SORTS
 from tvlens.shifts.base import are_symbols
 from tvlens.tasks import Task
 
@@ -56,7 +57,6 @@ def vocabulary(
         "mean": _decoded(model, format, queries, vectors.mean(0, keepdim=True).expand_as(vectors)),
         "untrained": _decoded(untrained, format, queries, strange),
     }
-    sorts = _sorts(episodes, queries)
     return Vocabulary(
         xr.Dataset(
             {
@@ -66,17 +66,13 @@ def vocabulary(
                 ),
                 "is_a": (
                     ("sort", "episode", "symbol"),
-                    torch.stack([*sorts.values()]).to(torch.int8).cpu().numpy(),
-                ),
-                "asked": (
-                    ("episode", "symbol"),
-                    episodes.target[:, -1].to(torch.int8).cpu().numpy(),
+                    _sorts(episodes, queries).to(torch.int8).cpu().numpy(),
                 ),
             },
             coords={
                 "vector": list(decoded),
                 "layer": range(vectors.shape[1]),
-                "sort": list(sorts),
+                "sort": list(SORTS),
             },
             attrs={
                 "layer": layer,
@@ -130,16 +126,14 @@ def _places(outputs: Float[Tensor, "... symbol"]) -> Int[Tensor, "... symbol"]:
     return outputs.argsort(-1, descending=True).argsort(-1) + 1
 
 
-def _sorts(episodes: Episodes, queries: Episodes) -> dict[str, Float[Tensor, "episode symbol"]]:
-    """1 for the symbols of each sort; no symbol is of two."""
-    shown = episodes.y[:, :-1].amax(1)
-    right = torch.cat([episodes.target[:, -1:], queries.target], dim=1).amax(1)
-    asked = episodes.x.amax(1)
-    answers = right * (1 - shown)
-    inputs = asked * (1 - shown) * (1 - right)
-    return {
-        "outputs": shown,
-        "answers": answers,
-        "inputs": inputs,
-        "neither": 1 - shown - answers - inputs,
-    }
+def _sorts(episodes: Episodes, queries: Episodes) -> Float[Tensor, "sort episode symbol"]:
+    """1 for the symbols of each of the `SORTS`: each is of the first that it fits."""
+    fits = (
+        episodes.target[:, -1],
+        episodes.y[:, :-1].amax(1),
+        queries.target.amax(1),
+        episodes.x.amax(1),
+        torch.ones_like(episodes.target[:, -1]),
+    )
+    first = torch.stack(fits).cumsum(0).eq(1).to(fits[0])
+    return first * torch.stack(fits)

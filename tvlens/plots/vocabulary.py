@@ -11,9 +11,10 @@ from tvlens.results import Vocabulary, figure
 from tvlens.results.vocabulary import TOP
 
 _SORTS = {
-    "outputs": ("outputs of the context", "#0072b2"),
+    "query": ("answer to the own query", COLOURS["tvp"]),
+    "outputs": ("other outputs of the context", "#0072b2"),
     "answers": ("other right answers", "#009e73"),
-    "inputs": ("inputs of the context", "#d55e00"),
+    "inputs": ("other inputs of the context", "#d55e00"),
     "neither": ("neither", "#8d8d8d"),
 }
 _VECTORS = {
@@ -22,7 +23,7 @@ _VECTORS = {
     "mean": ("mean of all episodes", "#e69f00", "dash"),
     "untrained": ("untrained model", "#8d8d8d", "dot"),
 }
-_QUANTITIES = (f"share of the top {TOP}", "share of outputs", "mean reciprocal rank")
+_QUANTITIES = (f"share of the top {TOP}", "share of other outputs", "mean reciprocal rank")
 
 
 def plot_vocabulary(results: Vocabulary | Mapping[str, Vocabulary]) -> go.Figure:
@@ -30,7 +31,7 @@ def plot_vocabulary(results: Vocabulary | Mapping[str, Vocabulary]) -> go.Figure
 
     Above: the sorts of the symbols that come first when a vector is unembedded. Middle: the share
     of outputs that the context shows, with other vectors as controls, and for symbols at random.
-    Below: the mean reciprocal rank of these outputs, and of the answer to the context's own query;
+    Below: the mean reciprocal rank of the answer to the context's own query, and of these outputs;
     dotted with the vector of another episode.
 
     Args:
@@ -72,11 +73,9 @@ def _(result: Vocabulary) -> go.Figure:
 
 def _ranks(result: Vocabulary) -> list[list[go.Scatter]]:
     ranks, lines = result.reciprocal_ranks(), []
-    for of, name, colour in (
-        ("outputs", "outputs of the context", "#0072b2"),
-        ("query", "answer to its query", COLOURS["tvp"]),
-    ):
-        own, another = (ranks.sel(of=of, vector=vector) for vector in ("own", "another"))
+    for sort in ("query", "outputs"):
+        name, colour = _SORTS[sort]
+        own, another = (ranks.sel(sort=sort, vector=vector) for vector in ("own", "another"))
         control = line_with_band(another, "layer", f"{name}, another's", colour, "dot")
         for trace in control:
             trace.update(legendgroup=name, showlegend=False)
