@@ -40,13 +40,20 @@ class FlowModel(HookedRootModule):
         return residual[..., [ANSWER]]
 
 
+class FlowAttention(nn.Module):
+    """Has the hook point of the pattern, under its name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hook_pattern = HookPoint()
+
+
 class FlowBlock(nn.Module):
     """Attention of one head on the token itself, which writes nothing."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.attn = nn.Module()
-        self.attn.hook_pattern = HookPoint()
+        self.attn = FlowAttention()
         self.hook_resid_pre, self.hook_resid_post = HookPoint(), HookPoint()
 
     def forward(self, residual: Tensor, tokens: list[Role]) -> Tensor:

@@ -16,6 +16,7 @@ from tests.readme_example import python_blocks
 from tests.test_scripts import Script, script
 from tests.wrapped import Bridged, Wrapped
 from tvlens.prompts import ARROW, FORMATS, ZXY, Episodes, PromptFormat
+from tvlens.results.vocabulary import TOP
 
 __all__ = ["script"]
 
@@ -146,7 +147,7 @@ def test_a_planted_vocabulary_is_found():
     planted["place"][{"vector": 1}] = SYMBOLS + 1 - named[:, None]
     scores = tvl.Vocabulary(planted).scores().estimate
     count = outputs.sum(-1)
-    assert (count <= tvl.results.vocabulary.TOP).all() and count.max() > 1
+    assert (count <= TOP).all() and count.max() > 1
     np.testing.assert_allclose(scores.outputs, count.mean() / 5)
     np.testing.assert_allclose(scores.outputs_by_chance, count.mean() / SYMBOLS)
     harmonic = sum(sum(1 / place for place in range(1, n + 1)) for n in count)

@@ -154,7 +154,7 @@ QUESTIONS: dict[type[Result], Question] = {
         "The vector of each layer goes through the final norm and the unembedding, as if it were "
         "the stream after the last block. Above: the sorts of the five most likely symbols; each "
         "symbol is of the first sort that it fits. Middle: the share of outputs that the context "
-        "shows, with other vectors as controls; the line is for symbols at random. Below: the mean "
+        "shows, with other vectors as controls, and for symbols at random. Below: the mean "
         "of 1 / rank of the answer to the context's own query, which some carriers have seen, and "
         "of the other outputs. Bands are 95% by bootstrap over episodes.",
         draw=(plot_vocabulary,),

@@ -52,16 +52,13 @@ def plot_vocabulary(results: Vocabulary | Mapping[str, Vocabulary]) -> go.Figure
             line_with_band(outputs.sel(vector=vector), "layer", name, colour, dash)
             for vector, (name, colour, dash) in _VECTORS.items()
         ]
-        add_lines(drawn, 2, column, vectors)
-        chance = float(each.chance().sel(sort="outputs"))
-        drawn.add_hline(y=chance, line={"color": "#777", "width": 1}, row=2, col=column)
+        add_lines(drawn, 2, column, [*vectors, _chance(each)])
         add_lines(drawn, 3, column, _ranks(each))
     drawn.update_xaxes(dtick=1)
     drawn.update_xaxes(title="layer", row=3)
     drawn.update_yaxes(range=[-0.05, 1.08])
     return drawn.update_layout(
         title="Which symbols does the task vector stand for?",
-        legend2={"title": "line: symbols at random"},
         legend3={"title": "dotted: another episode's"},
     )
 
@@ -69,6 +66,17 @@ def plot_vocabulary(results: Vocabulary | Mapping[str, Vocabulary]) -> go.Figure
 @figure.register
 def _(result: Vocabulary) -> go.Figure:
     return plot_vocabulary(result)
+
+
+def _chance(result: Vocabulary) -> list[go.Scatter]:
+    """The share of outputs among symbols at random."""
+    layers, chance = result.data.layer.values, float(result.chance().sel(sort="outputs"))
+    line = {"color": "#777", "width": 1}
+    return [
+        go.Scatter(
+            x=layers, y=[chance] * len(layers), name="symbols at random", mode="lines", line=line
+        )
+    ]
 
 
 def _ranks(result: Vocabulary) -> list[list[go.Scatter]]:
