@@ -1,5 +1,6 @@
 """What vectors are unembedded to, against a plain norm and read-out of copied weights."""
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,18 @@ def test_the_script_analyses_models_that_ship(script: Script, tmp_path: Path):
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == endings
     ended = script("vocabulary.py", "linear-tvp", "--episodes", 10, "--out", tmp_path)
     assert ended.code == 2 and "one-hot symbols" in ended.error
+
+
+def test_a_report_asks_only_models_of_symbols(script: Script):
+    report = importlib.import_module("report")
+    names = ("linear-tvp", "offset-tvp", "sinusoid-tvp")
+    sources = {name: name for name in names}
+    runs = {name: tvl.load_pretrained(name, device="cpu") for name in names}
+    asked = {each.name: set(models) for each, models in report.asked(sources, runs)}
+    assert asked["vocabulary"] == {"offset-tvp"}
+    assert asked["information_flow"] == set(names)
+    few = {"linear-tvp": "linear-tvp"}
+    assert "vocabulary" not in {each.name for each, _ in report.asked(few, runs)}
 
 
 def test_the_code_of_the_page_runs():
