@@ -7,9 +7,15 @@ from jaxtyping import Float
 from scipy import stats
 
 from tvlens.results.base import Result
-from tvlens.results.bounds import BOUNDS, label_bounds
+from tvlens.results.bounds import label_bounds
 from tvlens.results.intervals import RESAMPLES, interval, resampled_means
-from tvlens.results.ratios import defined_gain, ratio_of_means, recovery, resampled_ratios
+from tvlens.results.ratios import (
+    defined_gain,
+    ratio_of_means,
+    recovery,
+    resampled_ratios,
+    score_table,
+)
 
 FLOWS = {"concat": ("y_to_own", "y_to_all"), "form": ("carrier_to_y", "carrier_to_all")}
 """Shares of saliency by name: of what, and in what."""
@@ -96,16 +102,14 @@ class InformationFlow(Result):
         recovered = self.recovery().reindex(layer=[found["working_layer"][0]]).squeeze("layer")
         rows = {
             **found,
-            **{flow: _bounds(there[flow].sel(weights="trained")) for flow in FLOWS},
-            "recency": _bounds(trend),
-            "recovery": _bounds(recovered),
-            **{
-                f"untrained_{flow}": _bounds(there[flow].sel(weights="untrained")) for flow in FLOWS
-            },
+            **{flow: there[flow].sel(weights="trained") for flow in FLOWS},
+            "recency": trend,
+            "recovery": recovered,
+            **{f"untrained_{flow}": there[flow].sel(weights="untrained") for flow in FLOWS},
             **{f"untrained_{flow}_block": untrained[f"{flow}_block"] for flow in FLOWS},
             **{f"joint_{name}": joint[name] for name in ("concat_block", "form_block", "in_order")},
         }
-        return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
+        return score_table(rows)
 
     def _places(self, measure: str, weights: str = "trained") -> dict[str, tuple]:
         """Blocks, layer and their order, each with its interval."""
@@ -155,7 +159,3 @@ def _rank_trend(values: Float[np.ndarray, "... example"]) -> Float[np.ndarray, "
     with np.errstate(invalid="ignore"):
         scale = np.sqrt((ranks**2).sum(-1) * (place**2).sum())
         return np.asarray((ranks * place).sum(-1) / scale)
-
-
-def _bounds(values: xr.Dataset) -> tuple[float, ...]:
-    return tuple(float(values[bound]) for bound in BOUNDS)

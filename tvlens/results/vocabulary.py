@@ -5,9 +5,8 @@ import pandas as pd
 import xarray as xr
 
 from tvlens.results.base import Result
-from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import paired_difference
-from tvlens.results.ratios import mean_with_interval, ratio_of_means
+from tvlens.results.ratios import mean_with_interval, ratio_of_means, score_table
 
 TOP = 5
 """How many of the most likely symbols are counted."""
@@ -59,7 +58,8 @@ class Vocabulary(Result):
         - `outputs_of_another`, `outputs_of_mean`, `outputs_of_untrained`: with these vectors.
         - `outputs_own_to_it`: the share with the own vector, less that with another's.
         - `rank_query`, `rank_outputs`: mean reciprocal ranks of the answer to the context's own
-          query, and of other outputs; `.._of_another` with the vector of another episode.
+          query, and of other outputs; `rank_query_of_another`, `rank_outputs_of_another`: with the
+          vector of another episode.
         """
         layer = self.data.attrs["layer"]
         shares, ranks = (each.sel(layer=layer) for each in (self.shares(), self.reciprocal_ranks()))
@@ -67,24 +67,21 @@ class Vocabulary(Result):
         own, another = (outputs.sel(vector=name, drop=True) for name in ("own", "another"))
         chance = float(self.chance().sel(sort="outputs"))
         rows = {
-            **{sort: _bounds(shares.sel(vector="own", sort=sort)) for sort in SORTS},
+            **{sort: shares.sel(vector="own", sort=sort) for sort in SORTS},
             "outputs_by_chance": (chance, np.nan, np.nan),
             **{
-                f"outputs_of_{name}": _bounds(shares.sel(vector=name, sort="outputs"))
+                f"outputs_of_{name}": shares.sel(vector=name, sort="outputs")
                 for name in ("another", "mean", "untrained")
             },
-            "outputs_own_to_it": _bounds(paired_difference(own, another)),
+            "outputs_own_to_it": paired_difference(own, another),
             **{
-                f"rank_{of}{ending}": _bounds(ranks.sel(vector=name, sort=of))
+                f"rank_{of}{ending}": ranks.sel(vector=name, sort=of)
                 for of in ("query", "outputs")
                 for name, ending in (("own", ""), ("another", "_of_another"))
             },
         }
-        return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
+        return score_table(rows)
 
     def _shares(self, top: int) -> xr.DataArray:
-        return self.data.is_a.where(self.data.place <= top, 0).sum("symbol") / top
-
-
-def _bounds(values: xr.Dataset) -> tuple[float, ...]:
-    return tuple(float(values[bound]) for bound in BOUNDS)
+        counted = min(top, self.data.sizes["symbol"])
+        return self.data.is_a.where(self.data.place <= top, 0).sum("symbol") / counted
