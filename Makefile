@@ -23,6 +23,7 @@ check: $(VENV)/installed-dev
 # minutes, and less when the code is what it was.
 docs: $(VENV)/installed-docs
 	OMP_NUM_THREADS=1 $(BIN)/python analyses/report.py --out docs/_build/report
+	OMP_NUM_THREADS=1 $(BIN)/python analyses/vocabulary.py -q --out docs/_build/report
 	OMP_NUM_THREADS=1 $(BIN)/python analyses/emergence.py -q --out docs/_build/report --runs docs/_build/runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -d docs/_build/doctrees docs docs/_build/html
 

@@ -16,6 +16,7 @@ import distribution_shifts
 import emergence
 import geometry
 import icl_curve
+import information_flow
 import locality_sweep
 import noise
 import part_effects
@@ -23,6 +24,7 @@ import patch_map
 import pruning
 import saliency_map
 import transfer
+import vocabulary
 from command_line import Quiet, parse, plain_errors, quietly
 from study import Script, Study, named_models
 
@@ -82,6 +84,7 @@ PICTURES = {
     "analyses/disentanglement": Picture(
         disentanglement.SCRIPT, PLOTS.plot_disentanglement, (*LINEAR, *ARROW), 1250
     ),
+    "analyses/vocabulary": Picture(vocabulary.SCRIPT, PLOTS.plot_vocabulary, OFFSET),
     "analyses/transfer": Picture(transfer.SCRIPT, PLOTS.plot_transfer),
     "analyses/conflict": Picture(
         conflict.SCRIPT, PLOTS.plot_conflict, (*LINEAR, "sinusoid-tvp", "offset-tvp"), 1250
@@ -95,6 +98,9 @@ PICTURES = {
     "analyses/part_effects": Picture(part_effects.SCRIPT, PLOTS.plot_part_effects, width=1100),
     "analyses/patch_map": Picture(patch_map.SCRIPT, PLOTS.plot_patch_map),
     "analyses/saliency_map": Picture(saliency_map.SCRIPT, PLOTS.plot_saliency_map, width=1100),
+    "analyses/information_flow": Picture(
+        information_flow.SCRIPT, PLOTS.plot_information_flow, (*LINEAR, *OFFSET), 1350
+    ),
     "analyses/pruning": Picture(
         pruning.SCRIPT, PLOTS.plot_pruning, (*LINEAR, *ARROW, *SINUSOID, *OFFSET), 1250
     ),

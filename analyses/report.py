@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import distribution_shifts
 import emergence
 import geometry
 import icl_curve
+import information_flow
 import locality_sweep
 import noise
 import part_effects
@@ -21,6 +23,7 @@ import patch_map
 import pruning
 import saliency_map
 import transfer
+import vocabulary
 from command_line import Quiet, parse, plain_errors, quietly
 from study import Models, Script, Sources, Study, load_model, named_models
 
@@ -29,8 +32,8 @@ from tvlens.files import writable_folder
 from tvlens.progress import progress
 from tvlens.snapshots import snapshot_files
 
-DESCRIPTION = """All analyses of some models, on one page that works offline; emergence of those
-that were trained with snapshots.
+DESCRIPTION = """All analyses of some models, on one page that works offline; vocabulary of those
+whose task is on symbols, and emergence of those that were trained with snapshots.
 
 Answers that are in the output folder already are not computed again while models, options and code
 are the same, so an interrupted report goes on where it was.
@@ -54,9 +57,13 @@ SCRIPTS: tuple[Script, ...] = tuple(
         part_effects,
         patch_map,
         saliency_map,
+        information_flow,
         pruning,
     )
 )
+
+EVERY_LAYER = (locality_sweep.SCRIPT, information_flow.SCRIPT, pruning.SCRIPT)
+"""These ask every layer, and so take none."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,7 @@ class Report:
         """What is asked of one analysis."""
         same = ("out", "examples", "seed", "device")
         asked = {name: getattr(self, name) for name in same}
-        if script not in (locality_sweep.SCRIPT, pruning.SCRIPT):  # These ask every layer.
+        if script not in EVERY_LAYER:
             asked["layer"] = self.layer
         if self.episodes is not None:
             asked["episodes"] = self.episodes
@@ -111,7 +118,7 @@ def main(config: Report) -> None:
     runs = {name: load_model(model, config.device) for name, model in sources.items()}
     results: dict[str, list[tvl.results.Result]] = {name: [] for name in sources}
     # What cannot be asked is said before anything is computed.
-    studies = [(script, config.study(script), models) for script, models in asked(sources)]
+    studies = [(script, config.study(script), models) for script, models in asked(sources, runs)]
     for script, study, models in progress(studies, "report"):
         if config.replot is None:
             found = script.results(study, models)
@@ -133,15 +140,17 @@ def stored(script: Script, folder: Path, models: Sources) -> dict[str, tvl.resul
     return found
 
 
-def asked(sources: Sources) -> list[tuple[Script, Sources]]:
-    """Every analysis with its models; emergence has those that kept snapshots."""
+def asked(sources: Sources, runs: Mapping[str, tvl.Run]) -> list[tuple[Script, Sources]]:
+    """Every analysis with its models; some can only be asked of some."""
     everything = [(script, sources) for script in SCRIPTS]
     followed = {
         name: source
         for name, source in sources.items()
         if isinstance(source, Path) and snapshot_files(source)
     }
-    return [*everything, (emergence.SCRIPT, followed)] if followed else everything
+    symbolic = {name: each for name, each in sources.items() if vocabulary.is_symbolic(runs[name])}
+    partly = ((vocabulary.SCRIPT, symbolic), (emergence.SCRIPT, followed))
+    return [*everything, *((script, models) for script, models in partly if models)]
 
 
 if __name__ == "__main__":

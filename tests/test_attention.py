@@ -115,9 +115,11 @@ def test_a_bridge_attends_like_the_model_it_was_made_from():
 # saliency_map
 
 
-def losses_of(model: Any, episodes: Episodes, name: str, moves: Tensor) -> Tensor:
+def losses_of(
+    model: Any, episodes: Episodes, name: str, moves: Tensor, format: PromptFormat = ZXY
+) -> Tensor:
     """Losses (edge, episode) of the last answers when each edge of a pattern in turn is moved."""
-    many = ZXY.context(episodes).repeated(len(moves))
+    many = format.context(episodes).repeated(len(moves))
 
     def edit(pattern: Tensor) -> Tensor:
         moved = moves.unflatten(1, pattern.shape[1:])

@@ -62,6 +62,7 @@ from .results import Emergence as Emergence
 from .results import Geometry as Geometry
 from .results import History as History
 from .results import ICLCurve as ICLCurve
+from .results import InformationFlow as InformationFlow
 from .results import LocalityMap as LocalityMap
 from .results import NoiseCurves as NoiseCurves
 from .results import PartEffects as PartEffects
@@ -70,6 +71,7 @@ from .results import Pruning as Pruning
 from .results import SaliencyMap as SaliencyMap
 from .results import TaskVectors as TaskVectors
 from .results import Transfer as Transfer
+from .results import Vocabulary as Vocabulary
 from .runs import Run as Run
 from .runs import is_finished as is_finished
 from .runs import list_pretrained as list_pretrained

@@ -9,6 +9,7 @@ from tvlens.analysis.distribution_shifts import distribution_shifts
 from tvlens.analysis.emergence import emergence
 from tvlens.analysis.geometry import geometry
 from tvlens.analysis.icl_curve import icl_curve
+from tvlens.analysis.information_flow import information_flow
 from tvlens.analysis.locality_map import locality_map
 from tvlens.analysis.noise import noise
 from tvlens.analysis.part_effects import part_effects
@@ -17,6 +18,7 @@ from tvlens.analysis.pruning import pruning
 from tvlens.analysis.saliency_map import saliency_map
 from tvlens.analysis.task_vectors import task_vectors
 from tvlens.analysis.transfer import transfer
+from tvlens.analysis.vocabulary import vocabulary
 
 __all__ = [
     "attention_map",
@@ -28,6 +30,7 @@ __all__ = [
     "emergence",
     "geometry",
     "icl_curve",
+    "information_flow",
     "locality_map",
     "noise",
     "part_effects",
@@ -36,4 +39,5 @@ __all__ = [
     "saliency_map",
     "task_vectors",
     "transfer",
+    "vocabulary",
 ]

@@ -15,6 +15,7 @@ from tvlens.plots.export import PAPER, PaperSize, paper_figure, write_figure
 from tvlens.plots.geometry import plot_geometry, plot_geometry_over_layers
 from tvlens.plots.history import plot_history
 from tvlens.plots.icl_curve import plot_icl_curve
+from tvlens.plots.information_flow import plot_information_flow
 from tvlens.plots.locality_map import plot_locality
 from tvlens.plots.noise_curves import plot_noise, plot_noise_differences
 from tvlens.plots.page import Section, write_page
@@ -24,6 +25,7 @@ from tvlens.plots.pruning import plot_pruning, plot_pruning_curve
 from tvlens.plots.questions import QUESTIONS, Question, question_of
 from tvlens.plots.saliency_map import plot_saliency_map
 from tvlens.plots.transfer import plot_transfer
+from tvlens.plots.vocabulary import plot_vocabulary
 
 __all__ = [
     "PAPER",
@@ -45,6 +47,7 @@ __all__ = [
     "plot_geometry_over_layers",
     "plot_history",
     "plot_icl_curve",
+    "plot_information_flow",
     "plot_locality",
     "plot_noise",
     "plot_noise_differences",
@@ -56,6 +59,7 @@ __all__ = [
     "plot_saliency_map",
     "plot_shift_differences",
     "plot_transfer",
+    "plot_vocabulary",
     "question_of",
     "write_figure",
     "write_page",

@@ -30,6 +30,7 @@ def line_with_band(
     low, high = bounds.low.values, bounds.high.values
     edge = {"x": x, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
     edge |= {"showlegend": False, "legendgroup": name}
+    place = f"{over} %{{x}}" if over in ("layer", "block") else f"%{{x}} {over}"
     return [
         go.Scatter(y=low, **edge),
         go.Scatter(y=high, fill="tonexty", fillcolor=translucent(colour), **edge),
@@ -44,8 +45,8 @@ def line_with_band(
             line={"color": colour, "dash": dash},
             customdata=np.stack([low, high], axis=1),
             hovertemplate=(
-                f"{name}, %{{x}} {over}<br>{unit or name} %{{y:.4f}}, "
+                f"{name}, {place}<br>{unit or name} %{{y:.4f}}, "
                 "95% interval %{customdata[0]:.4f} to %{customdata[1]:.4f}<extra></extra>"
-            ).replace("%{x} layer", "layer %{x}"),
+            ),
         ),
     ]

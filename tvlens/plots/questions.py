@@ -22,6 +22,7 @@ from tvlens.plots.distribution_shifts import plot_distribution_shifts, plot_shif
 from tvlens.plots.emergence import plot_emergence, plot_emergence_animation
 from tvlens.plots.geometry import plot_geometry, plot_geometry_over_layers
 from tvlens.plots.icl_curve import plot_icl_curve
+from tvlens.plots.information_flow import plot_information_flow
 from tvlens.plots.locality_map import plot_locality
 from tvlens.plots.noise_curves import plot_noise, plot_noise_differences
 from tvlens.plots.part_effects import plot_part_effects
@@ -29,6 +30,7 @@ from tvlens.plots.patch_map import plot_patch_map
 from tvlens.plots.pruning import plot_pruning, plot_pruning_curve
 from tvlens.plots.saliency_map import plot_saliency_map
 from tvlens.plots.transfer import plot_transfer
+from tvlens.plots.vocabulary import plot_vocabulary
 from tvlens.results import Result, difference_table, noise_table, same_test
 
 AnyResult = TypeVar("AnyResult", bound=Result)
@@ -147,6 +149,16 @@ QUESTIONS: dict[type[Result], Question] = {
         "functions.",
         draw=(plot_disentanglement,),
     ),
+    kinds.Vocabulary: Question(
+        "Which symbols does the task vector stand for?",
+        "The vector of each layer goes through the final norm and the unembedding, as if it were "
+        "the stream after the last block. Above: the sorts of the five most likely symbols; each "
+        "symbol is of the first sort that it fits. Middle: the share of outputs that the context "
+        "shows, with other vectors as controls, and for symbols at random. Below: the mean "
+        "of 1 / rank of the answer to the context's own query, which some carriers have seen, and "
+        "of the other outputs. Bands are 95% by bootstrap over episodes.",
+        draw=(plot_vocabulary,),
+    ),
     kinds.Transfer: Question(
         "Does a task vector serve elsewhere than where it was read?",
         "Above: recovery with the vector of the longest context, read at one layer and written "
@@ -239,6 +251,16 @@ QUESTIONS: dict[type[Result], Question] = {
         "tokens of a kind, as a share of the saliency of all blocks: z, x, y are the tokens of "
         "the examples, last z and last x those of the query.",
         draw=(plot_saliency_map,),
+    ),
+    kinds.InformationFlow: Question(
+        "Where are examples put together, and where is the vector made of them?",
+        "Above: of the saliency of all attention of the y tokens, the share that goes to the other "
+        "tokens of their own examples; of that of the last carrier, the share that goes to the y. "
+        "Middle: Spearman's correlation of the saliency from the carrier to each y with the number "
+        "of its example, 1 if each weighs more than the one before. Dotted: before training. "
+        "Below: recovery with the vector of the layer that the block leads to. Lines end where a "
+        "token has no saliency. Bands are 95% by bootstrap over episodes.",
+        draw=(plot_information_flow,),
     ),
     kinds.Pruning: Question(
         "How much of the context can be dropped above a layer?",

@@ -19,6 +19,7 @@ from tvlens.results.emergence import Emergence
 from tvlens.results.geometry import Geometry
 from tvlens.results.history import History
 from tvlens.results.icl_curve import ICLCurve
+from tvlens.results.information_flow import InformationFlow
 from tvlens.results.intervals import (
     Bootstrap,
     adjusted,
@@ -45,6 +46,7 @@ from tvlens.results.shifted_errors import (
 )
 from tvlens.results.task_vectors import TaskVectors
 from tvlens.results.transfer import Transfer
+from tvlens.results.vocabulary import Vocabulary
 
 __all__ = [
     "AttentionMap",
@@ -58,6 +60,7 @@ __all__ = [
     "Geometry",
     "History",
     "ICLCurve",
+    "InformationFlow",
     "LocalityMap",
     "NoiseCurves",
     "PartEffects",
@@ -68,6 +71,7 @@ __all__ = [
     "ShiftedErrors",
     "TaskVectors",
     "Transfer",
+    "Vocabulary",
     "adjusted",
     "bootstrap_interval",
     "cached_tokens",

@@ -1,0 +1,133 @@
+"""In which block are examples put together, and in which one is the vector made of them?"""
+
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+from transformer_lens import HookedRootModule
+
+from tvlens.chunks import chunks
+from tvlens.errors import InputError
+from tvlens.patching import Site, count_layers
+from tvlens.progress import progress
+from tvlens.prompts import Episodes, Prompt, PromptFormat, Role
+from tvlens.residual_stream import last_vectors, residual_stream
+from tvlens.results import InformationFlow
+from tvlens.saliency import MEASURES, attention_saliency
+from tvlens.tasks import Task
+
+LAST = slice(-1, None)
+_DIMENSIONS = {
+    "y_to_own": ("weights", "measure", "episode", "block"),
+    "y_to_all": ("weights", "measure", "episode", "block"),
+    "carrier_to_y": ("weights", "measure", "episode", "block", "example"),
+    "carrier_to_all": ("weights", "measure", "episode", "block"),
+    "tvp": ("episode", "layer"),
+    "zero_shot": ("episode",),
+    "icl": ("episode",),
+}
+
+
+def information_flow(
+    model: HookedRootModule,
+    task: Task,
+    format: PromptFormat,
+    episodes: Episodes,
+    queries: Episodes,
+    *,
+    untrained: HookedRootModule,
+) -> InformationFlow:
+    """Saliency of the edges from each y to its own example, and from the last carrier to each y.
+
+    Beside it, what the vector of each layer is worth; see `InformationFlow`.
+
+    Args:
+        task: gives losses and errors.
+        episodes: the contexts, of at least two complete examples and one that is asked.
+        queries: what the zero-shot prompts ask: other examples of the same functions
+            (`fresh_queries`).
+        untrained: a model of the same kind before training, for the control.
+
+    Raises:
+        InputError: a model has no hook points of attention patterns, or the contexts are too short.
+    """
+    if episodes.shots < 3:
+        raise InputError(
+            f"The flow between examples needs episodes of at least 3 shots, got {episodes.shots}."
+        )
+    parts = []
+    rows = list(chunks(episodes, format.n_tokens(episodes.shots)))
+    for some in progress(rows, "tracing attention"):
+        flows = [_flows(each, task, format, episodes[some]) for each in (model, untrained)]
+        found = {name: torch.stack([flow[name] for flow in flows]) for name in flows[0]}
+        found |= _errors(model, task, format, episodes[some], queries[some])
+        parts.append({name: values.float().cpu() for name, values in found.items()})
+    data = {
+        name: torch.cat([part[name] for part in parts], dims.index("episode")).numpy()
+        for name, dims in _DIMENSIONS.items()
+    }
+    blocks = count_layers(model)
+    return InformationFlow(
+        xr.Dataset(
+            {name: (dims, data[name]) for name, dims in _DIMENSIONS.items()},
+            coords={
+                "weights": ["trained", "untrained"],
+                "measure": list(MEASURES),
+                "block": range(1, blocks + 1),
+                "layer": range(blocks + 1),
+                "example": range(1, episodes.shots),
+            },
+            attrs={
+                "carrier": format.carrier.value,
+                "format": format.name,
+                "task": type(task).__name__,
+            },
+        )
+    )
+
+
+def _flows(
+    model: HookedRootModule, task: Task, format: PromptFormat, episodes: Episodes
+) -> dict[str, Float[Tensor, "measure episode block ..."]]:
+    """Saliency from each y, and from the last carrier."""
+    saliency = attention_saliency(model, task, format, episodes)
+    prompt = format.context(episodes)
+    ys, carrier = prompt.positions(Role.Y), prompt.positions(format.carrier)[-1]
+    own = _own_example(prompt).to(saliency)
+    return {
+        "y_to_own": (saliency * own)[..., ys, :].sum((-2, -1)),
+        "y_to_all": saliency[..., ys, :].sum((-2, -1)),
+        "carrier_to_y": saliency[..., carrier, ys],
+        "carrier_to_all": saliency[..., carrier, :].sum(-1),
+    }
+
+
+def _own_example(prompt: Prompt) -> Float[Tensor, "query key"]:
+    """1 where both tokens are of one example, and not the same."""
+    example = torch.tensor(prompt.occurrences)
+    return (example[:, None] == example).float().fill_diagonal_(0)
+
+
+@torch.inference_mode()
+def _errors(
+    model: HookedRootModule,
+    task: Task,
+    format: PromptFormat,
+    episodes: Episodes,
+    queries: Episodes,
+) -> dict[str, Float[Tensor, "episode ..."]]:
+    """Errors of the last answer: with the vector of each layer, without it, and in context."""
+    context = residual_stream(model, format.context(episodes))
+    longest = torch.tensor([[queries.shots - 1]], device=queries.x.device)
+    asked = residual_stream(model, format.zero_shot(queries, longest))
+    vectors = last_vectors(context, format.carrier)
+    target = queries.target[:, -1]
+    prompted = [
+        asked.answer({Site(layer, format.carrier): vectors[:, layer : layer + 1]})
+        for layer in range(vectors.shape[1])
+    ]
+    return {
+        "tvp": torch.stack([task.error(each, target) for each in prompted], dim=1),
+        "zero_shot": task.error(asked.outputs(LAST)[:, 0], target),
+        "icl": task.error(context.outputs(LAST)[:, 0], episodes.target[:, -1]),
+    }
