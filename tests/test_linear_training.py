@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 import tvlens as tvl
 from tests.test_training import same_weights, state_after, train_until
+from tests.transcribed import attention
 from tvlens import theory
 from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
@@ -80,11 +81,13 @@ def test_one_layer_learns_the_closed_form():
     train = replace(LinearExperiment().train, steps=600, batch=400, examples=4, warmup=20)
     experiment = LinearExperiment(MatrixRegression(2), SINGLE, LinearConfig(1), train=train)
     model = state_after(experiment).model
-    attn = model.blocks[0].attn
+    attn = attention(model, 0)
     episodes = drawn(experiment, 20_000, seed=1)
     with torch.no_grad():
         losses = experiment.losses(model, episodes, generator=Generator(), step=0)
-    assert float(attn.B * attn.C) == pytest.approx(4 * theory.optimal_mixing(4, 2), rel=0.05)
+    assert float((attn.B * attn.C).detach()) == pytest.approx(
+        4 * theory.optimal_mixing(4, 2), rel=0.05
+    )
     assert 4 * float(losses.icl) == pytest.approx(theory.optimal_risk(4, 2), rel=0.03)
 
 

@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.testing import assert_close
 
 from tvlens.checkpoints import load_checkpoint
 from tvlens.errors import DivergenceError, InputError
 from tvlens.experiment import Experiment, TrainConfig
 from tvlens.losses import Losses, losses
-from tvlens.models import HookedTransformer, ModelConfig, Positions
+from tvlens.models import ModelConfig, Positions
 from tvlens.objectives import AllLengths, Objective
 from tvlens.optimization import Adam, Muon, Schedule
 from tvlens.runs import Run, train, train_run
 from tvlens.tasks import LinearRegression, Sinusoid, oracle_predictions, sample_episodes
-from tvlens.training import TrainState, training_steps
+from tvlens.training import Model, Trainable, TrainState, training_steps
 
 CPU = torch.device("cpu")
 TINY = Experiment(
@@ -44,14 +44,14 @@ def trained_with(experiment: Experiment = TINY, **changes: Any) -> Experiment:
     return replace(experiment, train=replace(experiment.train, **changes))
 
 
-def state_after(experiment: Experiment, steps: int | None = None) -> TrainState:
+def state_after(experiment: Trainable[Model], steps: int | None = None) -> TrainState[Model]:
     state = TrainState.start(experiment, CPU)
     for _ in itertools.islice(training_steps(experiment, state), steps):
         pass
     return state
 
 
-def train_until(step: int, experiment: Experiment, folder: Path, resume: bool = False) -> None:
+def train_until(step: int, experiment: Trainable[Any], folder: Path, resume: bool = False) -> None:
     """Train into a folder and stop after a step, as Ctrl-C does."""
     states = train_run(experiment, folder, device="cpu", resume=resume)
     for state in states:
@@ -59,7 +59,7 @@ def train_until(step: int, experiment: Experiment, folder: Path, resume: bool = 
             states.close()
 
 
-def same_weights(first: HookedTransformer, second: HookedTransformer) -> bool:
+def same_weights(first: nn.Module, second: nn.Module) -> bool:
     ours, theirs = first.state_dict(), second.state_dict()
     return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
 
