@@ -80,12 +80,17 @@ from .runs import load_run as load_run
 from .runs import load_snapshots as load_snapshots
 from .runs import train as train
 from .runs import train_run as train_run
+from .tasks import Bijections as Bijections
+from .tasks import Direction as Direction
 from .tasks import LinearRegression as LinearRegression
 from .tasks import LowRankRegression as LowRankRegression
+from .tasks import MapKind as MapKind
 from .tasks import MatrixRegression as MatrixRegression
 from .tasks import OffsetSplit as OffsetSplit
 from .tasks import Parameter as Parameter
+from .tasks import Relations as Relations
 from .tasks import Sinusoid as Sinusoid
+from .tasks import SymbolMaps as SymbolMaps
 from .tasks import Task as Task
 from .tasks import TokenOffset as TokenOffset
 from .tasks import fresh_queries as fresh_queries
