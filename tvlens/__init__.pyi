@@ -53,6 +53,7 @@ from .prompts import Role as Role
 from .pruning import pruned_answers as pruned_answers
 from .reports import report as report
 from .results import AttentionMap as AttentionMap
+from .results import BijectionAnswers as BijectionAnswers
 from .results import Conflict as Conflict
 from .results import Contributions as Contributions
 from .results import Decodability as Decodability
