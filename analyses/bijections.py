@@ -58,6 +58,7 @@ SCRIPT = Script(
         episodes=8192,
         examples=8,
     ),
+    table=tvl.results.accuracy_table,
 )
 
 if __name__ == "__main__":

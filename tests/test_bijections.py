@@ -67,7 +67,7 @@ def test_one_answer_serves_one_item_and_every_error_is_that_answer(
     shares = one_answer.shares().estimate.sel(reading="one dummy", layer=[1, 2])
     several = ITEMS > 1
     np.testing.assert_array_equal(shares.sel(dummy="equals", outcome="correct"), 1)
-    differs = shares.sel(dummy="differs").isel(map=several)
+    differs = shares.sel(dummy="differs").isel(kind=several)
     np.testing.assert_array_equal(differs.sel(outcome="correct"), 0)
     dummys = differs.sel(outcome=["dummy's answer", "partner's answer"])
     np.testing.assert_allclose(dummys.sum("outcome"), 1)
@@ -84,7 +84,7 @@ def test_over_all_dummies_one_answer_is_right_as_often_as_the_dummy_is_the_query
     half = one_answer.data.isel(episode=slice(600, None))
     overall = one_answer.shares().sel(reading="one dummy", layer=2, dummy="any", outcome="correct")
     for index, items in enumerate(ITEMS):
-        same = half.same.sel(reading="one dummy")[half.kind.values == index]
+        same = half.same.sel(reading="one dummy")[half.kind_of.values == index]
         assert float(overall.estimate[index]) == pytest.approx(float(same.mean()))
         assert float(overall.low[index]) - 0.01 <= 1 / items <= float(overall.high[index]) + 0.01
 
@@ -183,11 +183,11 @@ def chosen() -> tvl.BijectionAnswers:
                 "answer": (("episode", "reading", "layer"), answer),
                 "plain": (("episode", "prompt"), np.full((8, 2), right, dtype=np.int8)),
                 "same": (("episode", "reading"), np.array([[0, 0, 0]] * 6 + [[1, 1, 0]] * 2)),
-                "kind": ("episode", np.zeros(8, dtype=np.int8)),
-                "items": ("map", [2]),
-                "kind_name": ("map", ["both 1"]),
+                "kind_of": ("episode", np.zeros(8, dtype=np.int8)),
+                "items": ("kind", [2]),
             },
             coords={
+                "kind": ["both 1"],
                 "reading": ["one dummy", "two dummies", "another function"],
                 "layer": [0, 1],
                 "prompt": ["context", "zero-shot"],
@@ -224,7 +224,9 @@ def test_figures_show_what_the_result_tells(whole_map: tvl.BijectionAnswers):
         "zero-shot",
     ]
     np.testing.assert_array_equal(dots.data[2].y, 1)
-    np.testing.assert_allclose(dots.data[0].y, 1 / dots.data[0].x)
+    steps = zip(dots.data[0].x[::3], dots.data[0].x[1::3], dots.data[0].y[::3], strict=True)
+    assert [(left + right) / 2 for left, right, _ in steps] == sorted(set(ITEMS))
+    assert list(dots.data[0].y[::3]) == [1 / items for items in sorted(set(ITEMS))]
     heat: Any = tvl.plots.plot_bijections_over_layers(two)
     assert list(heat.data[0].y)[:2] == ["copy 1 (1)", "forward 1 (1)"]
     np.testing.assert_array_equal(heat.data[0].z[:, [2, 4]], 1)

@@ -30,22 +30,20 @@ OUTCOME_COLOURS = dict(
 def plot_bijections(results: Results) -> go.Figure:
     """Accuracy against the number of items of a map, and 1 / items; a column for each model.
 
+    Circles map forward, diamonds inversely, squares both ways, crosses copy.
+
     Args:
         results: one result, or several by name.
     """
     named = _named(results)
     drawn = _columns(named, shared_yaxes=True)
     for column, result in enumerate(named.values(), start=1):
-        items = result.data["items"].values
-        curve = np.linspace(items.min(), items.max(), 100)
-        line = {"color": COLOURS["oracle"], "dash": "dot", "width": 1}
-        traces = [go.Scatter(x=curve, y=1 / curve, name="1 / items", mode="lines", line=line)]
         accuracy = result.accuracy()
-        traces += [_dots(result, accuracy, score) for score in SERIES]
+        traces = [_one_item(result), *(_dots(result, accuracy, score) for score in SERIES)]
         for trace in traces:
             trace.update(legendgroup=trace.name, showlegend=column == 1)
             drawn.add_trace(trace, row=1, col=column)
-    drawn.update_xaxes(title="items = rank of the map")
+    drawn.update_xaxes(title="items of the map, its rank")
     drawn.update_yaxes(range=[-0.04, 1.06])
     drawn.update_yaxes(title="accuracy", col=1)
     return drawn.update_layout(
@@ -120,7 +118,7 @@ def _columns(named: Mapping[str, BijectionAnswers], **options: Any) -> go.Figure
 
 
 def _height(named: Mapping[str, BijectionAnswers]) -> int:
-    return 220 + 30 * max(each.data.sizes["map"] for each in named.values())
+    return 220 + 30 * max(each.data.sizes["kind"] for each in named.values())
 
 
 def _order(result: BijectionAnswers) -> np.ndarray:
@@ -131,16 +129,23 @@ def _order(result: BijectionAnswers) -> np.ndarray:
 def _labels(result: BijectionAnswers) -> list[str]:
     """The maps in order, with their numbers of items."""
     order = _order(result)
-    pairs = zip(
-        result.data.kind_name.values[order], result.data["items"].values[order], strict=True
-    )
+    pairs = zip(result.data.kind.values[order], result.data["items"].values[order], strict=True)
     return [f"{name} ({items})" for name, items in pairs]
+
+
+def _one_item(result: BijectionAnswers) -> go.Scatter:
+    """Steps of 1 / items, as wide as maps of one size are drawn apart."""
+    items = np.unique(result.data["items"].values)
+    x = [place for n in items for place in (n - 0.4, n + 0.4, None)]
+    y = [place for n in items for place in (1 / n, 1 / n, None)]
+    line = {"color": COLOURS["oracle"], "dash": "dot", "width": 2}
+    return go.Scatter(x=x, y=y, name="1 / items", mode="lines", line=line)
 
 
 def _dots(result: BijectionAnswers, accuracy: xr.Dataset, score: str) -> go.Scatter:
     bounds, colour = accuracy.sel(score=score), COLOURS[SERIES[score]]
     estimate, low, high = (bounds[each].values for each in ("estimate", "low", "high"))
-    names, items = result.data.kind_name.values, result.data["items"].values
+    names, items = result.data.kind.values, result.data["items"].values
     directions = [str(name).split()[0] for name in names]
     return go.Scatter(
         x=items + np.array([SPREAD[each] for each in directions]),
@@ -187,7 +192,7 @@ def _bars(result: BijectionAnswers) -> list[go.Bar]:
     labels = dict(zip(_order(result), _labels(result), strict=True))
     bars = []
     for outcome in OUTCOMES:
-        each = shares.sel(outcome=outcome).isel(map=order)
+        each = shares.sel(outcome=outcome).isel(kind=order)
         bars.append(
             go.Bar(
                 x=each.estimate.values,

@@ -1,5 +1,7 @@
 """What a model answers about maps between symbols, by kind of map."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -45,16 +47,15 @@ class BijectionAnswers(Result):
       control, without a d).
     - `plain` (episode, prompt): in `context`, with x in place of d, and `zero-shot`.
 
-    Further `same` (episode, reading), whether d is x, and `kind` (episode), the number of the kind
-    of map; its name and its number of items, which is the rank of the map, are `kind_name` and
-    `items` (map). The layer is chosen on the first half of the episodes, and all else is about the
-    second.
+    Further `same` (episode, reading), whether d is x, and `kind_of` (episode), the number of the
+    episode's `kind`, whose number of `items` (kind) is its rank. The layer is chosen on the first
+    half of the episodes, and all else is about the second.
 
     Attributes: `carrier`, `format`, `task`.
     """
 
     def shares(self) -> xr.Dataset:
-        """Shares of outcomes with a vector, over (map, reading, dummy, layer, outcome).
+        """Shares of outcomes with a vector, over (kind, reading, dummy, layer, outcome).
 
         `dummy` says which episodes: where its item `differs` from the query's, where it `equals`
         it, and `any`. `estimate`, `low`, `high`: 95% intervals over functions; nan where there
@@ -64,16 +65,20 @@ class BijectionAnswers(Result):
         return _shares(half.answer, _members(half), half.same)
 
     def plain_shares(self) -> xr.Dataset:
-        """Shares of outcomes in context and zero-shot, over (map, prompt, outcome)."""
+        """Shares of outcomes in context and zero-shot, over (kind, prompt, outcome)."""
         half = self._half(1)
         return _shares(half.plain, _members(half))
 
     def best_layer(self) -> xr.DataArray:
-        """The layer at which one vector answers best, for each map; chosen on the first half."""
-        return self._development().estimate.fillna(-1).idxmax("layer")
+        """The layer at which one vector answers best, for each map; chosen on the first half.
+
+        The last layer has no say: a vector written there is the answer itself, to the dummy, or
+        changes nothing where the carrier does not answer.
+        """
+        return self._development().estimate.isel(layer=slice(-1)).fillna(-1).idxmax("layer")
 
     def accuracy(self) -> xr.Dataset:
-        """Accuracy of each map: `estimate`, `low`, `high` over (map, score).
+        """Accuracy of each map: `estimate`, `low`, `high` over (kind, score).
 
         - `icl`, `zero_shot`: without a vector.
         - `corrected`: with the vector of one dummy at `best_layer`, on episodes that had no part in
@@ -105,17 +110,16 @@ class BijectionAnswers(Result):
     def scores(self) -> pd.DataFrame:
         """Accuracies, a row for each map and score (see `accuracy`): `both 1: corrected`."""
         accuracy = self.accuracy()
-        names = self.data.kind_name.values
         return score_table(
             {
-                f"{name}: {score}": accuracy.isel(map=index).sel(score=score)
-                for index, name in enumerate(names)
+                f"{name}: {score}": accuracy.sel(kind=name, score=score)
+                for name in accuracy.kind.values
                 for score in accuracy.score.values
             }
         )
 
     def _development(self) -> xr.Dataset:
-        """Accuracy with one dummy over (map, layer) in the first half."""
+        """Accuracy with one dummy over (kind, layer) in the first half."""
         half = self._half(0)
         answer = half.answer.sel(reading="one dummy", drop=True)
         return _shares(answer, _members(half)).sel(outcome="correct", drop=True)
@@ -125,9 +129,30 @@ class BijectionAnswers(Result):
         return self.data.isel(episode=slice(middle) if which == 0 else slice(middle, None))
 
 
+def accuracy_table(results: Mapping[str, BijectionAnswers]) -> pd.DataFrame:
+    """Accuracies to read: a row for each model and kind of map, a column for each score."""
+    rows = []
+    for name, result in results.items():
+        accuracy = result.accuracy()
+        for kind in accuracy.kind.values:
+            cells = {
+                score: _readable(accuracy.sel(kind=kind, score=score))
+                for score in accuracy.score.values
+            }
+            rows.append({"model": name, "map": kind, **cells})
+    return pd.DataFrame(rows)
+
+
+def _readable(bounds: xr.Dataset) -> str:
+    estimate, low, high = (float(bounds[each]) for each in BOUNDS)
+    if np.isnan(estimate):
+        return ""
+    return f"{estimate:.3f}" + ("" if low == high else f" ({low:.3f} to {high:.3f})")
+
+
 def _members(data: xr.Dataset) -> xr.DataArray:
     """Whether an episode is of a map."""
-    return data.kind == xr.DataArray(np.arange(data.sizes["map"]), dims="map")
+    return data.kind_of == data["items"].copy(data=np.arange(data.sizes["kind"]))
 
 
 def _shares(
@@ -140,4 +165,4 @@ def _shares(
         member = member & xr.concat(masks, pd.Index(DUMMIES, name="dummy"))
     is_outcome = (answer == outcomes).assign_coords(outcome=list(OUTCOMES))
     whole = member.broadcast_like(is_outcome)
-    return ratio_of_means(is_outcome & whole, whole, "episode")
+    return ratio_of_means(is_outcome & whole, whole, "episode").transpose("kind", ...)
