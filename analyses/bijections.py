@@ -38,6 +38,11 @@ def analyse(subject: Subject) -> tvl.BijectionAnswers:
     )
 
 
+def is_mapped(run: tvl.Run) -> bool:
+    """Whether a model was trained on maps between symbols."""
+    return isinstance(run.experiment.task, SymbolMaps)
+
+
 def every_kind(task: SymbolMaps) -> SymbolMaps:
     """The same task with maps of every kind."""
     if isinstance(task, Relations):

@@ -13,8 +13,14 @@ from tvlens.results import BijectionAnswers, figure
 from tvlens.results.bijections import OUTCOMES
 
 Results = BijectionAnswers | Mapping[str, BijectionAnswers]
-SERIES = {"icl": "icl", "corrected": "tvp", "zero_shot": "zero_shot"}
-"""Scores that are drawn, and the colour and name of each."""
+SERIES = {
+    "zero_shot": ("zero_shot", "", 13),
+    "icl": ("icl", "-open", 13),
+    "corrected": ("tvp", "", 7),
+}
+"""Scores that are drawn, from below: what each is, in all figures, and how its marks look, so that
+equal ones can be seen.
+"""
 SYMBOLS = {"forward": "circle", "inverse": "diamond", "both": "square", "copy": "x"}
 SPREAD = dict(zip(SYMBOLS, (-0.24, -0.08, 0.08, 0.24), strict=True))
 """How far maps of one size are drawn apart, so that none hides another."""
@@ -143,20 +149,25 @@ def _one_item(result: BijectionAnswers) -> go.Scatter:
 
 
 def _dots(result: BijectionAnswers, accuracy: xr.Dataset, score: str) -> go.Scatter:
-    bounds, colour = accuracy.sel(score=score), COLOURS[SERIES[score]]
+    kind, style, size = SERIES[score]
+    bounds = accuracy.sel(score=score)
     estimate, low, high = (bounds[each].values for each in ("estimate", "low", "high"))
     names, items = result.data.kind.values, result.data["items"].values
     directions = [str(name).split()[0] for name in names]
     return go.Scatter(
         x=items + np.array([SPREAD[each] for each in directions]),
         y=estimate,
-        name=NAMES[SERIES[score]],
+        name=NAMES[kind],
         mode="markers",
-        marker={"color": colour, "size": 9, "symbol": [SYMBOLS[each] for each in directions]},
+        marker={
+            "color": COLOURS[kind],
+            "size": size,
+            "symbol": [SYMBOLS[each] + style for each in directions],
+        },
         error_y={"array": high - estimate, "arrayminus": estimate - low, "thickness": 1},
         customdata=np.stack([names.astype(object), items, low, high], axis=1),
         hovertemplate=(
-            f"%{{customdata[0]}}, %{{customdata[1]}} items<br>{NAMES[SERIES[score]]} %{{y:.3f}}, "
+            f"%{{customdata[0]}}, %{{customdata[1]}} items<br>{NAMES[kind]} %{{y:.3f}}, "
             "95% interval %{customdata[2]:.3f} to %{customdata[3]:.3f}<extra></extra>"
         ),
     )
