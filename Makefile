@@ -24,6 +24,7 @@ check: $(VENV)/installed-dev
 docs: $(VENV)/installed-docs
 	OMP_NUM_THREADS=1 $(BIN)/python analyses/report.py --out docs/_build/report
 	OMP_NUM_THREADS=1 $(BIN)/python analyses/vocabulary.py -q --out docs/_build/report
+	OMP_NUM_THREADS=1 $(BIN)/python analyses/bijections.py -q --out docs/_build/report
 	OMP_NUM_THREADS=1 $(BIN)/python analyses/emergence.py -q --out docs/_build/report --runs docs/_build/runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -d docs/_build/doctrees docs docs/_build/html
 
@@ -33,7 +34,8 @@ pictures: $(VENV)/installed-dev
 
 # Trains models like those that ship, two at a time (about 45 minutes on two cores).
 ZOO = linear-vanilla linear-tvp linear-arrow-vanilla linear-arrow-tvp \
-      sinusoid-vanilla sinusoid-tvp offset-vanilla offset-tvp
+      sinusoid-vanilla sinusoid-tvp offset-vanilla offset-tvp \
+      bijections-vanilla relations-vanilla relations-tvp
 zoo: $(VENV)/installed
 	printf '%s\n' $(ZOO) | OMP_NUM_THREADS=1 xargs -P 2 -I NAME \
 	    $(BIN)/python analyses/train.py --preset NAME-small --out runs/zoo/NAME --resume

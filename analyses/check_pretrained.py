@@ -81,7 +81,7 @@ def quantities(name: str, means: dict[str, Means]) -> list[Quantity]:
     """What to tell of a model: quantity, values, target, and whether a value reaches it."""
     own = means[name]
     rows: list[Quantity] = []
-    if name.startswith("offset"):
+    if name.startswith(("offset", "bijections", "relations")):
         rows.append(("ICL accuracy", 1 - own["icl"], ">= 0.99", lambda v: v >= 0.99))
         if name.endswith("tvp"):
             rows.append(("TVP accuracy", 1 - own["tvp"], ">= 0.99", lambda v: v >= 0.99))

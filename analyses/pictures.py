@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attention_map
+import bijections
 import conflict
 import contributions
 import decodability
@@ -50,6 +51,7 @@ SCALE = 1.2
 LINEAR = ("linear-vanilla", "linear-tvp")
 ARROW = ("linear-arrow-vanilla", "linear-arrow-tvp")
 SINUSOID = ("sinusoid-vanilla", "sinusoid-tvp")
+MAPS = ("bijections-vanilla", "relations-vanilla", "relations-tvp")
 OFFSET = ("offset-vanilla", "offset-tvp")
 
 
@@ -106,6 +108,10 @@ PICTURES = {
     ),
     "analyses/pruning_long": Picture(
         pruning.SCRIPT, PLOTS.plot_pruning_curve, options={"examples": 1024, "episodes": 64}
+    ),
+    "analyses/bijections": Picture(bijections.SCRIPT, PLOTS.plot_bijections, MAPS, 1250),
+    "analyses/bijection_errors": Picture(
+        bijections.SCRIPT, PLOTS.plot_bijection_errors, MAPS, 1250
     ),
     "history": Picture(None, PLOTS.plot_history),
     "analyses/emergence": Picture(emergence.SCRIPT, PLOTS.plot_emergence, ()),

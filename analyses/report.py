@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import attention_map
+import bijections
 import conflict
 import contributions
 import decodability
@@ -33,7 +34,8 @@ from tvlens.progress import progress
 from tvlens.snapshots import snapshot_files
 
 DESCRIPTION = """All analyses of some models, on one page that works offline; vocabulary of those
-whose task is on symbols, and emergence of those that were trained with snapshots.
+whose task is on symbols, bijections of those that learned maps between symbols, and emergence of
+those that were trained with snapshots.
 
 Answers that are in the output folder already are not computed again while models, options and code
 are the same, so an interrupted report goes on where it was.
@@ -149,7 +151,12 @@ def asked(sources: Sources, runs: Mapping[str, tvl.Run]) -> list[tuple[Script, S
         if isinstance(source, Path) and snapshot_files(source)
     }
     symbolic = {name: each for name, each in sources.items() if vocabulary.is_symbolic(runs[name])}
-    partly = ((vocabulary.SCRIPT, symbolic), (emergence.SCRIPT, followed))
+    mapped = {name: each for name, each in sources.items() if bijections.is_mapped(runs[name])}
+    partly = (
+        (vocabulary.SCRIPT, symbolic),
+        (bijections.SCRIPT, mapped),
+        (emergence.SCRIPT, followed),
+    )
     return [*everything, *((script, models) for script, models in partly if models)]
 
 

@@ -94,9 +94,11 @@ class Subject:
         """Of everything random in the study of this model but its episodes; on its device."""
         return self._seeded(self.config.seed + CONTROL_SEED)
 
-    def episodes(self) -> tuple[tvl.Episodes, tvl.Episodes]:
-        """The test episodes, and fresh queries of the same functions."""
-        return self._sample(self.config.seed)
+    def episodes(self, task: tvl.Task | None = None) -> tuple[tvl.Episodes, tvl.Episodes]:
+        """The test episodes, and fresh queries of the same functions; of the task of its training
+        if none is given.
+        """
+        return self._sample(self.config.seed, task or self.run.experiment.task)
 
     def contexts(self, functions: int, contexts: int) -> tuple[tvl.Episodes, tvl.Episodes]:
         """Several test episodes of each of some functions, and fresh queries of the same."""
@@ -112,7 +114,8 @@ class Subject:
             return self.config.layer
         if objective.tvp_weight > 0:
             return objective.tvp_layer
-        episodes, queries = self._sample(self.config.seed + DEVELOPMENT_SEED)
+        seed = self.config.seed + DEVELOPMENT_SEED
+        episodes, queries = self._sample(seed, self.run.experiment.task)
         return tvl.best_layer(*self.asked, episodes, queries)
 
     @property
@@ -148,8 +151,8 @@ class Subject:
         """Steps of the snapshots that a run folder has."""
         return list(snapshot_files(self.source)) if isinstance(self.source, Path) else []
 
-    def _sample(self, seed: int) -> tuple[tvl.Episodes, tvl.Episodes]:
-        task, generator = self.run.experiment.task, self._seeded(seed)
+    def _sample(self, seed: int, task: tvl.Task) -> tuple[tvl.Episodes, tvl.Episodes]:
+        generator = self._seeded(seed)
         episodes = tvl.sample_episodes(task, self.config.episodes, self.shots, generator=generator)
         return episodes, tvl.fresh_queries(task, episodes, generator=generator)
 

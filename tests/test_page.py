@@ -63,10 +63,10 @@ def planted() -> tvl.LocalityMap:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a model that ships and of a tiny one with snapshots, from few episodes."""
     folder = tmp_path_factory.mktemp("report")
-    preset = tvl.PRESETS["linear-tvp-small"]
+    preset = tvl.PRESETS["relations-tvp-small"]
     tiny = replace(
         preset,
-        task=tvl.LinearRegression(d=1),
+        task=tvl.Relations(symbols=3, relations=4),
         model=replace(preset.model, n_layers=2, d_model=32, n_heads=2),
         objective=replace(preset.objective, tvp_layer=1),
         train=replace(preset.train, steps=300, batch=64, examples=4, warmup=20, log_every=20),

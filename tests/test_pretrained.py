@@ -5,7 +5,7 @@ import torch
 
 import tvlens as tvl
 
-PAIRS = {"linear", "linear-arrow", "sinusoid", "offset"}
+PAIRS = {"linear", "linear-arrow", "sinusoid", "offset", "relations"}
 
 
 def errors(name: str) -> dict[str, float]:
@@ -21,9 +21,9 @@ def errors(name: str) -> dict[str, float]:
     return {str(kind): float(means[kind]) for kind in means}
 
 
-def test_every_pair_ships() -> None:
+def test_every_pair_ships_and_one_model_alone() -> None:
     names = {f"{pair}-{training}" for pair in PAIRS for training in ("vanilla", "tvp")}
-    assert set(tvl.list_pretrained()) == names
+    assert set(tvl.list_pretrained()) == names | {"bijections-vanilla"}
 
 
 @pytest.mark.parametrize("pair", sorted(PAIRS))
@@ -42,7 +42,7 @@ def test_a_pair_differs_in_its_objective_and_runs_the_same_number_of_tokens(pair
 @pytest.mark.parametrize("pair", sorted(PAIRS))
 def test_the_tvp_loss_puts_the_task_into_the_prescribed_vector(pair: str) -> None:
     vanilla, tvp = errors(f"{pair}-vanilla"), errors(f"{pair}-tvp")
-    limit = {"offset": 0.01, "sinusoid": 0.02}.get(pair, 0.03)
+    limit = {"offset": 0.01, "relations": 0.01, "sinusoid": 0.02}.get(pair, 0.03)
     assert max(vanilla["icl"], tvp["icl"]) <= limit
     recovery = {
         name: (each["zero_shot"] - each["tvp"]) / (each["zero_shot"] - each["icl"])
@@ -50,6 +50,18 @@ def test_the_tvp_loss_puts_the_task_into_the_prescribed_vector(pair: str) -> Non
     }
     assert recovery["tvp"] >= 0.9
     assert recovery["vanilla"] <= 0.5
+
+
+def test_bijections_are_learned_in_context_and_one_vector_is_one_example() -> None:
+    run = tvl.load_pretrained("bijections-vanilla", device="cpu")
+    generator = torch.Generator().manual_seed(2718)
+    episodes = tvl.sample_episodes(run.experiment.task, 1024, 9, generator=generator)
+    queries = tvl.fresh_queries(run.experiment.task, episodes, generator=generator)
+    asked = (run.model, run.experiment.task, run.experiment.format, episodes, queries)
+    accuracy = tvl.analysis.bijections(*asked, generator=generator).accuracy().estimate
+    assert float(accuracy.sel(score="icl").min()) >= 0.99
+    assert float(accuracy.sel(score="equals").min()) >= 0.9
+    assert float(accuracy.sel(score="differs").max()) <= 0.05
 
 
 def test_shipped_models_are_small() -> None:

@@ -18,8 +18,12 @@ from tests.task_conformance import (
 )
 from tvlens.errors import InputError
 from tvlens.tasks import (
+    Bijections,
+    Direction,
     LinearRegression,
+    MapKind,
     OffsetSplit,
+    Relations,
     Sinusoid,
     Task,
     TokenOffset,
@@ -49,8 +53,8 @@ class Quadratic:
     def sample_params(self, batch: int, *, generator: Generator) -> Tensor:
         return torch.randn(batch, 2, generator=generator, device=generator.device)
 
-    def sample_inputs(self, batch: int, shots: int, *, generator: Generator) -> Tensor:
-        x = torch.randn(batch, shots, 1, generator=generator, device=generator.device)
+    def sample_inputs(self, params: Tensor, shots: int, *, generator: Generator) -> Tensor:
+        x = torch.randn(len(params), shots, 1, generator=generator, device=generator.device)
         return self.spread * x
 
     def apply(self, params: Tensor, x: Tensor) -> Tensor:
@@ -88,6 +92,12 @@ SYMBOL_TASKS: list[tuple[Task, int | None]] = [
     (TokenOffset(), 1),
     (HELD_OUT, 1),
     (TokenOffset(vocabulary=7, noise=0.4), None),
+    (Bijections(), 3),
+    (Bijections(vocabulary=8, mixture=(MapKind(Direction.FORWARD, 3),)), 3),
+    (Bijections(vocabulary=8, mixture=(MapKind(Direction.BOTH, 2),)), 3),
+    (Bijections(mixture=(MapKind(Direction.COPY, 2), MapKind(Direction.INVERSE, 2))), 2),
+    (Relations(5, 3), 3),
+    (Relations(4, 3, (Direction.FORWARD, Direction.INVERSE, Direction.BOTH)), 5),
 ]
 
 

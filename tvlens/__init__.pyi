@@ -53,6 +53,7 @@ from .prompts import Role as Role
 from .pruning import pruned_answers as pruned_answers
 from .reports import report as report
 from .results import AttentionMap as AttentionMap
+from .results import BijectionAnswers as BijectionAnswers
 from .results import Conflict as Conflict
 from .results import Contributions as Contributions
 from .results import Decodability as Decodability
@@ -80,12 +81,17 @@ from .runs import load_run as load_run
 from .runs import load_snapshots as load_snapshots
 from .runs import train as train
 from .runs import train_run as train_run
+from .tasks import Bijections as Bijections
+from .tasks import Direction as Direction
 from .tasks import LinearRegression as LinearRegression
 from .tasks import LowRankRegression as LowRankRegression
+from .tasks import MapKind as MapKind
 from .tasks import MatrixRegression as MatrixRegression
 from .tasks import OffsetSplit as OffsetSplit
 from .tasks import Parameter as Parameter
+from .tasks import Relations as Relations
 from .tasks import Sinusoid as Sinusoid
+from .tasks import SymbolMaps as SymbolMaps
 from .tasks import Task as Task
 from .tasks import TokenOffset as TokenOffset
 from .tasks import fresh_queries as fresh_queries

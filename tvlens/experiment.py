@@ -19,7 +19,15 @@ from tvlens.objectives import (
 )
 from tvlens.optimization import Adam, Muon, Schedule
 from tvlens.prompts import ZXY, Episodes, PromptFormat
-from tvlens.tasks import LinearRegression, Sinusoid, Task, TokenOffset
+from tvlens.tasks import (
+    Bijections,
+    LinearRegression,
+    MapKind,
+    Relations,
+    Sinusoid,
+    Task,
+    TokenOffset,
+)
 
 if TYPE_CHECKING:
     import tvlens.models
@@ -68,7 +76,9 @@ class TrainConfig:
 class Experiment:
     """A task, how it is shown, a model, and how it is trained."""
 
-    task: LinearRegression | Sinusoid | TokenOffset | Task = LinearRegression()
+    task: LinearRegression | Sinusoid | TokenOffset | Bijections | Relations | Task = (
+        LinearRegression()
+    )
     """What is learned in context."""
     format: PromptFormat = ZXY
     """How examples become tokens."""
@@ -146,6 +156,9 @@ KINDS = (
     LinearRegression,
     Sinusoid,
     TokenOffset,
+    Bijections,
+    Relations,
+    MapKind,
     PromptFormat,
     ModelConfig,
     Objective,

@@ -1,8 +1,9 @@
 """Named experiments: `*-small` for minutes on a CPU, `*-paper` with the paper's recipe for a GPU.
 
 A name is task[-format]-training-size: `linear-tvp-small`, `offset-vanilla-paper`,
-`linear-arrow-tvp-small`; the format is z x y where none is named. The task vector of a `tvp`
-preset is prescribed at the last layer but one.
+`linear-arrow-tvp-small`; the format is z x y where none is named, but that of maps between symbols
+(`bijections`, `relations`) is arrow, as their paper has it. The task vector of a `tvp` preset is
+prescribed at the last layer but one.
 """
 
 from dataclasses import replace
@@ -12,17 +13,25 @@ from tvlens.models import ModelConfig, Positions
 from tvlens.objectives import AllLengths, Objective, Query, RandomLengths
 from tvlens.optimization import Adam, Muon, Schedule
 from tvlens.prompts import ARROW, ZXY, PromptFormat
-from tvlens.tasks import LinearRegression, Sinusoid, Task, TokenOffset
+from tvlens.tasks import Bijections, LinearRegression, Relations, Sinusoid, Task, TokenOffset
 
 TASKS: dict[str, Task] = {
     "linear": LinearRegression(),
     "sinusoid": Sinusoid(),
     "offset": TokenOffset(),
 }
+MAPS: dict[str, Task] = {"bijections": Bijections(), "relations": Relations()}
+"""Tasks of arXiv 2506.09048, and a counter-example: small presets in format arrow only."""
 FORMATS: dict[str, PromptFormat] = {"": ZXY, "-arrow": ARROW}
 
 SMALL_MODEL = ModelConfig(n_layers=3, d_model=64, positions=Positions.ROTARY, init_std=0.2)
-SMALL_SIZES = {"linear": (4, 64, 3500), "sinusoid": (3, 64, 3000), "offset": (3, 32, 3000)}
+SMALL_SIZES = {
+    "linear": (4, 64, 3500),
+    "sinusoid": (3, 64, 3000),
+    "offset": (3, 32, 3000),
+    "bijections": (3, 64, 1500),
+    "relations": (3, 64, 1500),
+}
 """Layers, prompts per step, and steps with a TVP loss, for each task. A linear regressor needs one
 block more to gather its weights at a token."""
 SMALL_LENGTHS = RandomLengths(k=4)
@@ -65,7 +74,8 @@ def small(task_name: str, format: PromptFormat, tvp_weight: float) -> Experiment
     else:
         objective = replace(objective, lengths=SMALL_LENGTHS)
     model = replace(SMALL_MODEL, n_layers=n_layers)
-    return Experiment(TASKS[task_name], format, model, objective, train)
+    task = (TASKS | MAPS)[task_name]
+    return Experiment(task, format, model, objective, train)
 
 
 def paper(task_name: str, format: PromptFormat, tvp_weight: float, size: str) -> Experiment:
@@ -91,6 +101,9 @@ def _presets() -> dict[str, Experiment]:
                 presets[f"{name}-small"] = small(task_name, format, weight)
                 for size in PAPER_MODELS:
                     presets[f"{name}-{size}"] = paper(task_name, format, weight, size)
+    for name, weight in (("vanilla", 0.0), ("tvp", 1.0)):
+        presets[f"relations-{name}-small"] = small("relations", ARROW, weight)
+    presets["bijections-vanilla-small"] = small("bijections", ARROW, 0.0)
     return presets
 
 

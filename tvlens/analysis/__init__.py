@@ -1,6 +1,7 @@
 """One question per file; each answer is a labelled result with its controls."""
 
 from tvlens.analysis.attention_map import attention_map
+from tvlens.analysis.bijections import bijections
 from tvlens.analysis.conflict import conflict
 from tvlens.analysis.contributions import contributions
 from tvlens.analysis.decodability import decodability
@@ -22,6 +23,7 @@ from tvlens.analysis.vocabulary import vocabulary
 
 __all__ = [
     "attention_map",
+    "bijections",
     "conflict",
     "contributions",
     "decodability",

@@ -1,6 +1,11 @@
 """Figures: each takes a result and computes nothing but what the result can tell."""
 
 from tvlens.plots.attention_map import plot_attention_map
+from tvlens.plots.bijections import (
+    plot_bijection_errors,
+    plot_bijections,
+    plot_bijections_over_layers,
+)
 from tvlens.plots.conflict import plot_conflict
 from tvlens.plots.contributions import plot_contributions
 from tvlens.plots.decodability import (
@@ -35,6 +40,9 @@ __all__ = [
     "Section",
     "paper_figure",
     "plot_attention_map",
+    "plot_bijection_errors",
+    "plot_bijections",
+    "plot_bijections_over_layers",
     "plot_conflict",
     "plot_contributions",
     "plot_decodability",

@@ -10,6 +10,11 @@ import plotly.graph_objects as go
 from tvlens import results as kinds
 from tvlens.errors import InputError
 from tvlens.plots.attention_map import plot_attention_map
+from tvlens.plots.bijections import (
+    plot_bijection_errors,
+    plot_bijections,
+    plot_bijections_over_layers,
+)
 from tvlens.plots.conflict import plot_conflict
 from tvlens.plots.contributions import plot_contributions
 from tvlens.plots.decodability import (
@@ -271,6 +276,18 @@ QUESTIONS: dict[type[Result], Question] = {
         "without examples. Under each layer stands which share of the keys and values is still "
         "held. The curves below are mean errors. Bands are 95% by bootstrap over episodes.",
         draw=(plot_pruning, plot_pruning_curve),
+    ),
+    kinds.BijectionAnswers: Question(
+        "How many items of a map does one vector serve?",
+        "Functions map some symbols, their items, to symbols: one way (forward, inverse), both "
+        "ways (an involution), or to themselves (copy). The vector is read in a context that ends "
+        "in a dummy query, one of the items, and another item is asked with it. A vector that "
+        "acts as a single example (dotted) serves 1 / items. The layer is chosen for each map, on "
+        "other episodes. Bars: what the answers are where the dummy is not the query; the partner "
+        "of a query is the other symbol of its pair. Intervals are 95% by bootstrap over "
+        "functions.",
+        draw=(plot_bijections, plot_bijections_over_layers, plot_bijection_errors),
+        comparable=lambda each: each.data.attrs["format"],
     ),
     kinds.Emergence: Question(
         "When does the task vector come to be?",

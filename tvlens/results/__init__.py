@@ -2,6 +2,7 @@
 
 from tvlens.results.attention_map import AttentionMap
 from tvlens.results.base import Result, figure
+from tvlens.results.bijections import BijectionAnswers, accuracy_table
 from tvlens.results.collection import (
     load_results,
     readable_scores,
@@ -50,6 +51,7 @@ from tvlens.results.vocabulary import Vocabulary
 
 __all__ = [
     "AttentionMap",
+    "BijectionAnswers",
     "Bootstrap",
     "Conflict",
     "Contributions",
@@ -72,6 +74,7 @@ __all__ = [
     "TaskVectors",
     "Transfer",
     "Vocabulary",
+    "accuracy_table",
     "adjusted",
     "bootstrap_interval",
     "cached_tokens",

@@ -9,6 +9,7 @@ from tvlens.tasks.base import (
     sample_contexts,
     sample_episodes,
 )
+from tvlens.tasks.bijections import Bijections
 from tvlens.tasks.linear_regression import LinearRegression
 from tvlens.tasks.matrix_regression import LowRankRegression, MatrixRegression
 from tvlens.tasks.parameters import (
@@ -20,19 +21,26 @@ from tvlens.tasks.parameters import (
     describe_parameters,
     probe_targets,
 )
+from tvlens.tasks.relations import Relations
 from tvlens.tasks.sinusoid import Sinusoid
+from tvlens.tasks.symbol_maps import Direction, MapKind, SymbolMaps
 from tvlens.tasks.token_offset import OffsetSplit, TokenOffset
 
 __all__ = [
+    "Bijections",
     "Described",
+    "Direction",
     "Estimated",
     "LinearRegression",
     "LowRankRegression",
+    "MapKind",
     "MatrixRegression",
     "OffsetSplit",
     "Parameter",
     "Probed",
+    "Relations",
     "Sinusoid",
+    "SymbolMaps",
     "Task",
     "TokenOffset",
     "best_estimates",
