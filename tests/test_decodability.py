@@ -64,7 +64,7 @@ def test_probe_targets_are_what_the_answer_is_linear_in() -> None:
     generator = torch.Generator().manual_seed(0)
     sinusoid = tvl.Sinusoid()
     params = sinusoid.sample_params(50, generator=generator)
-    x = sinusoid.sample_inputs(50, 3, generator=generator)
+    x = sinusoid.sample_inputs(params, 3, generator=generator)
     cosine, sine = probe_targets(sinusoid, params).values()
     answer = cosine[:, None] * x[..., 0].sin() + sine[:, None] * x[..., 0].cos()
     torch.testing.assert_close(answer, sinusoid.apply(params, x)[..., 0], rtol=1e-4, atol=1e-4)

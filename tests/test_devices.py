@@ -106,13 +106,14 @@ class GeneratorsStayHome(TorchFunctionMode):
 
 
 class DataElsewhere(LinearRegression):
-    def sample_inputs(self, batch: int, shots: int, *, generator: Generator) -> Tensor:
-        return torch.randn(batch, shots, self.d)
+    def sample_inputs(self, params: Tensor, shots: int, *, generator: Generator) -> Tensor:
+        return torch.randn(len(params), shots, self.d)
 
 
 class GeneratorElsewhere(LinearRegression):
-    def sample_inputs(self, batch: int, shots: int, *, generator: Generator) -> Tensor:
-        return torch.randn(batch, shots, self.d, generator=Generator(), device=generator.device)
+    def sample_inputs(self, params: Tensor, shots: int, *, generator: Generator) -> Tensor:
+        shape = (len(params), shots, self.d)
+        return torch.randn(shape, generator=Generator(), device=generator.device)
 
 
 class ValueLookedAt(LinearRegression):

@@ -288,8 +288,9 @@ def test_a_matrix_regression_keeps_what_tasks_promise(task: tvl.Task, exact_from
     "task", [MatrixRegression(3, COVARIANCE), LowRankRegression(3, COVARIANCE)]
 )
 def test_inputs_and_maps_have_the_covariances_they_should(task: MatrixRegression):
-    x = task.sample_inputs(20_000, 1, generator=rng()).squeeze(1)
-    W = task.sample_params(20_000, generator=rng()).unflatten(1, (3, 3))
+    params = task.sample_params(20_000, generator=rng())
+    x = task.sample_inputs(params, 1, generator=rng()).squeeze(1)
+    W = params.unflatten(1, (3, 3))
     covariance = torch.tensor(COVARIANCE)
     assert_close(x.T @ x / len(x), covariance, rtol=0, atol=0.08)
     rows = torch.einsum("bri,brj->ij", W, W) / (3 * len(W))

@@ -46,8 +46,8 @@ class Constant:
         half = torch.randn(batch // 2, 1, generator=generator)
         return torch.stack([half, -half], dim=1).flatten(0, 1)
 
-    def sample_inputs(self, batch: int, shots: int, *, generator: Generator) -> Tensor:
-        return torch.randn(batch, shots, 1, generator=generator)
+    def sample_inputs(self, params: Tensor, shots: int, *, generator: Generator) -> Tensor:
+        return torch.randn(len(params), shots, 1, generator=generator)
 
     def apply(self, params: Tensor, x: Tensor) -> Tensor:
         return params[:, None].expand(x.shape)

@@ -412,8 +412,8 @@ class Quadratic:
     def sample_params(self, batch, *, generator):
         return torch.randn(batch, 1, generator=generator)
 
-    def sample_inputs(self, batch, shots, *, generator):
-        return torch.randn(batch, shots, 1, generator=generator)
+    def sample_inputs(self, params, shots, *, generator):
+        return torch.randn(len(params), shots, 1, generator=generator)
 
     def apply(self, params, x):
         return params[:, None] * x**2

@@ -49,8 +49,8 @@ class Quadratic:
     def sample_params(self, batch: int, *, generator: Generator) -> Tensor:
         return torch.randn(batch, 2, generator=generator, device=generator.device)
 
-    def sample_inputs(self, batch: int, shots: int, *, generator: Generator) -> Tensor:
-        x = torch.randn(batch, shots, 1, generator=generator, device=generator.device)
+    def sample_inputs(self, params: Tensor, shots: int, *, generator: Generator) -> Tensor:
+        x = torch.randn(len(params), shots, 1, generator=generator, device=generator.device)
         return self.spread * x
 
     def apply(self, params: Tensor, x: Tensor) -> Tensor:

@@ -33,7 +33,8 @@ class ContextLength(Shift):
         if self.examples <= trial.examples:
             return trial.selecting(kept[None])
         more = self.examples - trial.examples
-        x = torch.cat([old.x, task.sample_inputs(old.batch, more, generator=generator)], dim=1)
+        further = task.sample_inputs(old.params, more, generator=generator)
+        x = torch.cat([old.x, further], dim=1)
         longer = trial.redrawn(task, context_x=x, generator=generator)
         return longer.showing(torch.cat([old.y, longer.context.y[:, trial.examples :]], dim=1))
 

@@ -39,9 +39,9 @@ class Task(Protocol):
         ...
 
     def sample_inputs(
-        self, batch: int, shots: int, *, generator: Generator
+        self, params: Float[Tensor, "batch d_params"], shots: int, *, generator: Generator
     ) -> Float[Tensor, "batch shot d_x"]:
-        """Draw inputs."""
+        """Draw inputs of the functions, which may have domains."""
         ...
 
     def apply(
@@ -91,7 +91,7 @@ def sample_episodes(task: Task, batch: int, shots: int, *, generator: Generator)
     n + 1 shots.
     """
     params = task.sample_params(batch, generator=generator)
-    x = task.sample_inputs(batch, shots, generator=generator)
+    x = task.sample_inputs(params, shots, generator=generator)
     target = task.apply(params, x)
     return Episodes(x, task.corrupt(target, generator=generator), target, params)
 
@@ -106,14 +106,14 @@ def sample_contexts(
     """
     params = task.sample_params(functions, generator=generator)
     params = params.repeat_interleave(contexts, dim=0)
-    x = task.sample_inputs(functions * contexts, shots, generator=generator)
+    x = task.sample_inputs(params, shots, generator=generator)
     target = task.apply(params, x)
     return Episodes(x, task.corrupt(target, generator=generator), target, params)
 
 
 def fresh_queries(task: Task, episodes: Episodes, *, generator: Generator) -> Episodes:
     """New examples of the same functions, as many as the episodes have."""
-    x = task.sample_inputs(episodes.batch, episodes.shots, generator=generator)
+    x = task.sample_inputs(episodes.params, episodes.shots, generator=generator)
     target = task.apply(episodes.params, x)
     return Episodes(x, task.corrupt(target, generator=generator), target, episodes.params)
 

@@ -44,10 +44,10 @@ class LinearRegression:
         return torch.randn(batch, self.d, generator=generator, device=generator.device)
 
     def sample_inputs(
-        self, batch: int, shots: int, *, generator: Generator
+        self, params: Float[Tensor, "batch d"], shots: int, *, generator: Generator
     ) -> Float[Tensor, "batch shot d"]:
         """Draw inputs."""
-        return torch.randn(batch, shots, self.d, generator=generator, device=generator.device)
+        return torch.randn(len(params), shots, self.d, generator=generator, device=generator.device)
 
     def apply(
         self, params: Float[Tensor, "batch d"], x: Float[Tensor, "batch shot d"]

@@ -49,10 +49,12 @@ class MatrixRegression:
         return self._unwhitened(white).flatten(1)
 
     def sample_inputs(
-        self, batch: int, shots: int, *, generator: Generator
+        self, params: Float[Tensor, "batch d_params"], shots: int, *, generator: Generator
     ) -> Float[Tensor, "batch shot d"]:
         """Draw inputs."""
-        white = torch.randn(batch, shots, self.d, generator=generator, device=generator.device)
+        white = torch.randn(
+            len(params), shots, self.d, generator=generator, device=generator.device
+        )
         return white @ covariance_power(self.covariance, self.d, 0.5, white)
 
     def apply(

@@ -68,10 +68,10 @@ class Sinusoid:
         return torch.cat([uniform[:, :1] * span + self.amplitude_min, uniform[:, 1:] * math.pi], 1)
 
     def sample_inputs(
-        self, batch: int, shots: int, *, generator: Generator
+        self, params: Float[Tensor, "batch 2"], shots: int, *, generator: Generator
     ) -> Float[Tensor, "batch shot 1"]:
         """Draw inputs."""
-        uniform = torch.rand(batch, shots, 1, generator=generator, device=generator.device)
+        uniform = torch.rand(len(params), shots, 1, generator=generator, device=generator.device)
         return self.x_max * (2 * uniform - 1)
 
     def apply(

@@ -75,10 +75,10 @@ class TokenOffset:
         return offsets[index]
 
     def sample_inputs(
-        self, batch: int, shots: int, *, generator: Generator
+        self, params: Float[Tensor, "batch 1"], shots: int, *, generator: Generator
     ) -> Float[Tensor, "batch shot d_x"]:
         """Draw symbols."""
-        return self._one_hot(self._sample_symbols((batch, shots), generator))
+        return self._one_hot(self._sample_symbols((len(params), shots), generator))
 
     def apply(
         self, params: Float[Tensor, "batch 1"], x: Float[Tensor, "batch shot d_x"]
