@@ -9,8 +9,10 @@ from tvlens.tasks.base import (
     sample_contexts,
     sample_episodes,
 )
+from tvlens.tasks.collinear_regression import CollinearRegression
 from tvlens.tasks.linear_regression import LinearRegression
 from tvlens.tasks.matrix_regression import LowRankRegression, MatrixRegression
+from tvlens.tasks.orthonormal_items import ItemMap, OrthonormalItems
 from tvlens.tasks.parameters import (
     Described,
     Estimated,
@@ -24,12 +26,15 @@ from tvlens.tasks.sinusoid import Sinusoid
 from tvlens.tasks.token_offset import OffsetSplit, TokenOffset
 
 __all__ = [
+    "CollinearRegression",
     "Described",
     "Estimated",
+    "ItemMap",
     "LinearRegression",
     "LowRankRegression",
     "MatrixRegression",
     "OffsetSplit",
+    "OrthonormalItems",
     "Parameter",
     "Probed",
     "Sinusoid",
