@@ -71,6 +71,7 @@ from .results import PatchMap as PatchMap
 from .results import Pruning as Pruning
 from .results import RankSweep as RankSweep
 from .results import SaliencyMap as SaliencyMap
+from .results import SeveralVectors as SeveralVectors
 from .results import TaskVectors as TaskVectors
 from .results import Transfer as Transfer
 from .results import Vocabulary as Vocabulary

@@ -18,6 +18,7 @@ from tvlens.analysis.patch_map import patch_map
 from tvlens.analysis.pruning import pruning
 from tvlens.analysis.rank_sweep import item_tests, rank_sweep
 from tvlens.analysis.saliency_map import saliency_map
+from tvlens.analysis.several_vectors import several_vectors
 from tvlens.analysis.task_vectors import task_vectors
 from tvlens.analysis.transfer import transfer
 from tvlens.analysis.vocabulary import vocabulary
@@ -42,6 +43,7 @@ __all__ = [
     "pruning",
     "rank_sweep",
     "saliency_map",
+    "several_vectors",
     "task_vectors",
     "transfer",
     "vocabulary",

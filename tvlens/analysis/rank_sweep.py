@@ -63,19 +63,19 @@ def rank_sweep(models: Sequence[LinearTransformer], tests: Tests, *, layer: int 
         injected.append(vectors.reshape(*vectors.shape[:2], len(Injection), len(SOURCES), shots))
         same = asked.x[:, :-1] @ asked.x[:, -1:].mT > 0.5
         shown.append(same.any(1)[:, 0].to(torch.int8).cpu().numpy())
-    tasks, dims = list(tests), ("map", "seed", "episode")
+    tasks, dims = list(tests), ("kind", "seed", "episode")
     return RankSweep(
         xr.Dataset(
             {
                 "context": ((*dims, "examples"), np.stack(contexts)),
                 "vectors": ((*dims, "injection", "source", "number"), np.stack(injected)),
-                "shown": (("map", "episode"), np.stack(shown)),
-                "direction": ("map", [task.map.value for task in tasks]),
-                "pairs": ("map", [task.pairs for task in tasks]),
-                "rank": ("map", [task.rank for task in tasks]),
+                "shown": (("kind", "episode"), np.stack(shown)),
+                "direction": ("kind", [task.map.value for task in tasks]),
+                "pairs": ("kind", [task.pairs for task in tasks]),
+                "rank": ("kind", [task.rank for task in tasks]),
             },
             coords={
-                "map": [task.name for task in tasks],
+                "kind": [task.name for task in tasks],
                 "examples": range(shots),
                 "injection": [each.value for each in Injection],
                 "source": list(SOURCES),

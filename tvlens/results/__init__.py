@@ -39,6 +39,7 @@ from tvlens.results.pruning import Pruning, cached_tokens
 from tvlens.results.rank_sweep import RankSweep
 from tvlens.results.ratios import mean_with_interval, ratio_of_means, recovery
 from tvlens.results.saliency_map import SaliencyMap
+from tvlens.results.several_vectors import SeveralVectors
 from tvlens.results.shifted_errors import (
     ShiftedErrors,
     comparable_groups,
@@ -72,6 +73,7 @@ __all__ = [
     "RankSweep",
     "Result",
     "SaliencyMap",
+    "SeveralVectors",
     "ShiftedErrors",
     "TaskVectors",
     "Transfer",

@@ -31,17 +31,17 @@ class RankSweep(Result):
 
     Variables, as numbers in that list, of single episodes, which are the same for all models:
 
-    - `context` (map, seed, episode, examples): the last examples before the query, the others cut.
-    - `vectors` (map, seed, episode, injection, source, number): as in `DemonstrationValue`.
+    - `context` (kind, seed, episode, examples): the last examples before the query, the others cut.
+    - `vectors` (kind, seed, episode, injection, source, number): as in `DemonstrationValue`.
 
-    Further `shown` (map, episode): whether the query's item is among the examples; `direction`,
-    `pairs` and `rank` (map).
+    Further `shown` (kind, episode): whether the query's item is among the examples; `direction`,
+    `pairs` and `rank` (kind).
 
     Attributes: `layer` (of `corrected` vectors).
     """
 
     def answers(self) -> xr.DataArray:
-        """The outcomes (map, seed, episode, way) of some prompts.
+        """The outcomes (kind, seed, episode, way) of some prompts.
 
         - `icl`, `one example`: contexts of n and of one example;
         - `paper`, `corrected`: one vector, by `Injection`; `.. all vectors`: n + 1 of them;
@@ -59,7 +59,7 @@ class RankSweep(Result):
         return xr.Dataset(plain).to_array("way")
 
     def shares(self) -> xr.Dataset:
-        """Shares of outcomes over (map, shown, way, outcome): `estimate`, `low`, `high` (95% over
+        """Shares of outcomes over (kind, shown, way, outcome): `estimate`, `low`, `high` (95% over
         seeds and episodes).
 
         `shown` says of which episodes: with the query's item among the examples, those without, and
@@ -69,18 +69,18 @@ class RankSweep(Result):
         shown = self.data.shown.astype(bool)
         masks = (xr.ones_like(shown), shown, ~shown)
         members = xr.Dataset(dict(zip(SHOWN, masks, strict=True))).to_array("shown")
-        return _share((self.answers() == kinds).transpose("map", "way", "outcome", ...), members)
+        return _share((self.answers() == kinds).transpose("kind", "way", "outcome", ...), members)
 
     def accuracy(self) -> xr.Dataset:
-        """Shares of right answers over (map, way)."""
+        """Shares of right answers over (kind, way)."""
         return _share(self.answers() == 0)
 
     def accuracy_by_number(self) -> xr.Dataset:
-        """Shares of right answers over (map, injection, source, number)."""
+        """Shares of right answers over (kind, injection, source, number)."""
         return _share(self.data.vectors == 0)
 
     def accuracy_by_examples(self) -> xr.Dataset:
-        """Shares of right answers over (map, examples)."""
+        """Shares of right answers over (kind, examples)."""
         return _share(self.data.context == 0)
 
     def scores(self) -> pd.DataFrame:
@@ -88,9 +88,9 @@ class RankSweep(Result):
         1 / rank`, what a vector gains that acts as one example.
         """
         accuracy, rows = self.accuracy(), {}
-        for name, rank in zip(accuracy["map"].values, self.data["rank"].values, strict=True):
+        for name, rank in zip(accuracy["kind"].values, self.data["rank"].values, strict=True):
             for way in accuracy.way.values:
-                rows[f"{name}: {way}"] = accuracy.sel(map=name, way=way)
+                rows[f"{name}: {way}"] = accuracy.sel(kind=name, way=way)
             rows[f"{name}: 1 / rank"] = (1 / rank,) * 3
         return score_table(rows)
 

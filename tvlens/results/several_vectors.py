@@ -1,0 +1,107 @@
+"""Whether several vectors serve better than one, beside some examples."""
+
+import pandas as pd
+import xarray as xr
+
+from tvlens.results.base import Result
+from tvlens.results.intervals import paired_difference
+from tvlens.results.ratios import mean_with_interval, score_table
+
+IN_CONTEXT = "in context"
+WAYS = (IN_CONTEXT, "one vector", "several contexts", "one context", "mean vector")
+"""What is written into a prompt of N examples; see `SeveralVectors`."""
+COMPARED = {
+    "one vector": IN_CONTEXT,
+    "several contexts": "one vector",
+    "one context": "one vector",
+    "mean vector": "one vector",
+}
+"""Ways, and those that they should be better than."""
+SELECTIONS = ("corrected", "paper")
+
+
+class SeveralVectors(Result):
+    """Errors of prompts of N examples in which vectors of other contexts of the same function are
+    written on carriers (arXiv 2506.09048, tables 2, 6 and 7).
+
+    Of single episodes, in the task's unit:
+
+    - `errors` (episode, examples, layer, dummies, way): N is `examples`, and vectors replace the
+      stream at `layer` where they were read. `way` says which. `one vector` (the paper's TaskV): on
+      the last carrier, that of the last carrier of a longer context. `several contexts` (TaskV-M):
+      on all N + 1 carriers, one of each of N + 1 contexts. `one context` (TaskV-MS): those of the
+      last N + 1 carriers of one context. `mean vector`: on the last carrier, the mean over all the
+      contexts. The last carrier gets the same vector in the first three.
+    - `in_context` (episode, examples): nothing is written.
+
+    The longer contexts end in dummy queries. A vector is that of `one` dummy, or the mean of those
+    with `two`, as in the paper.
+
+    The layer is chosen on the first half of the episodes, and all that is derived is about the
+    second; where `selection` is `paper` it is chosen on the second half too, for each way, number
+    of examples and reading by itself, which is too good.
+
+    Attributes: `carrier`, `format`, `task`, `contexts` (per function), `length` (their examples).
+    """
+
+    def layers(self) -> xr.DataArray:
+        """The layers chosen, over (selection, examples, dummies, way)."""
+        means = [half.errors.mean("episode") for half in (self._half(0), self._half(1))]
+        best = {
+            selection: each.idxmin("layer").astype(int)
+            for selection, each in zip(SELECTIONS, means, strict=True)
+        }
+        return xr.Dataset(best).to_array("selection")
+
+    def selected(self) -> xr.DataArray:
+        """Errors of the second half at the layers chosen, over (selection, episode, examples,
+        dummies, way), with `in context` among the ways.
+        """
+        test = self._half(1)
+        chosen = test.errors.sel(layer=self.layers()).reset_coords(drop=True)
+        plain = test.in_context.broadcast_like(chosen.isel(way=0, drop=True))
+        plain = plain.expand_dims(way=[IN_CONTEXT]).transpose(*chosen.dims)
+        return xr.concat([plain, chosen], "way")
+
+    def means(self) -> xr.Dataset:
+        """Mean errors: `estimate`, `low`, `high` over (selection, examples, dummies, way)."""
+        return mean_with_interval(self.selected(), "episode")
+
+    def gains(self) -> xr.Dataset:
+        """How much smaller errors are than those they should be smaller than, in the same episodes,
+        over (gain, selection, examples, dummies): `one vector` than in context, the others than
+        `one vector`.
+
+        `estimate`, `low`, `high`, `p` and `q` as of `paired_difference`; q is for all cells.
+        """
+        errors = self.selected()
+        first = [errors.sel(way=worse, drop=True) for worse in COMPARED.values()]
+        second = [errors.sel(way=better, drop=True) for better in COMPARED]
+        names = pd.Index(list(COMPARED), name="gain")
+        return paired_difference(xr.concat(first, names), xr.concat(second, names))
+
+    def scores(self) -> pd.DataFrame:
+        """Numbers of one dummy, where nothing else is said, and a layer chosen on other episodes.
+
+        - Errors for each way with the most examples, `one vector, 4`, and without, `one vector, 0`.
+        - `several contexts - one vector, N`: the gain with N examples; so for `one context` and
+          `mean vector` with the most.
+        - `.., as the paper selects`: with the most examples, the layer chosen on the same episodes.
+        """
+        means, gains = self.means().sel(dummies="one"), self.gains().sel(dummies="one")
+        most, rows = int(means.examples[-1]), {}
+        for n in (0, most):
+            for way in means.way.values:
+                rows[f"{way}, {n}"] = means.sel(selection="corrected", examples=n, way=way)
+        for better, worse in list(COMPARED.items())[1:]:
+            for n in gains.examples.values[1:] if better == "several contexts" else [most]:
+                gain = gains.sel(selection="corrected", examples=n, gain=better)
+                rows[f"{better} - {worse}, {n}"] = gain
+        for way in ("one vector", "several contexts"):
+            paper = means.sel(selection="paper", examples=most, way=way)
+            rows[f"{way}, {most}, as the paper selects"] = paper
+        return score_table(rows)
+
+    def _half(self, which: int) -> xr.Dataset:
+        middle = self.data.sizes["episode"] // 2
+        return self.data.isel(episode=slice(middle) if which == 0 else slice(middle, None))
