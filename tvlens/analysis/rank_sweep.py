@@ -8,6 +8,7 @@ import xarray as xr
 from jaxtyping import Float, Int8
 from torch import Generator, Tensor
 
+from tvlens.errors import InputError
 from tvlens.injections import (
     Injection,
     Missing,
@@ -50,7 +51,9 @@ def rank_sweep(models: Sequence[LinearTransformer], tests: Tests, *, layer: int 
     Raises:
         InputError: the models are of several kinds, or the episodes are not theirs.
     """
-    shots = {episodes.shots for episodes, _ in tests.values()}.pop()
+    if len({episodes.x.shape for episodes, _ in tests.values()}) != 1:
+        raise InputError("Expected tests of one number and length of episodes and one d.")
+    shots = next(iter(tests.values()))[0].shots
     contexts, injected, shown = [], [], []
     for task, (episodes, queries) in tests.items():
         check_triplets(models, episodes, queries, layer)
@@ -117,6 +120,7 @@ def _outcomes(
         some & same_sign & same_side,
         some & same_sign,
         answer == opposite,
-        torch.ones_like(some),
+        some,
+        ~some,
     ]
     return torch.stack(tests).int().argmax(0).to(torch.int8).cpu().numpy()

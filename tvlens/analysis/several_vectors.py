@@ -151,7 +151,7 @@ def _read(
     """The vectors of the last carriers of each context, by layer."""
     last = rearrange(contexts.x[:, -1], "(f c) d -> f c d", c=per_function)
     # The dummy of the next context of the same function is the second one.
-    other = rearrange(last.roll(1, dims=1), "f c d -> (f c) 1 d")
+    other = rearrange(last.roll(-1, dims=1), "f c d -> (f c) 1 d")
     again = replace(contexts, x=torch.cat([contexts.x[:, :-1], other], dim=1))
     streams = [residual_stream(model, lay_out(each)) for each in (contexts, again)]
     vectors = {}
@@ -187,6 +187,7 @@ def _values(
     last_of_each, last = vectors[:, :, -1], replace(site, occurrence=-1)
     return [
         {last: last_of_each[:, :1]},
+        {site: last_of_each[:, :1].expand(-1, count, -1)},
         {site: last_of_each[:, :count].roll(-1, dims=1)},
         {site: vectors[:, 0, -count:]},
         {last: last_of_each.mean(1, keepdim=True)},

@@ -9,7 +9,15 @@ from tvlens.results.bounds import label_bounds
 from tvlens.results.intervals import interval, seed_resampled_means
 from tvlens.results.ratios import score_table
 
-OUTCOMES = ("correct", "query itself", "other pair", "wrong side", "wrong sign", "other")
+OUTCOMES = (
+    "correct",
+    "query itself",
+    "other pair",
+    "wrong side",
+    "wrong sign",
+    "opposite item",
+    "none",
+)
 """What an answer can be, in the order in which it is asked; see `RankSweep`."""
 SHOWN = ("any", "shown", "not shown")
 """Which episodes: all, those with the query's item among the examples, and the others."""
@@ -27,7 +35,8 @@ class RankSweep(Result):
     - `other pair`: on the side of the image, with its sign, an item of another pair.
     - `wrong side`: on the other side, with the image's sign.
     - `wrong sign`: what is opposite to the image.
-    - `other`: what is opposite to another item; or the answer is 0.
+    - `opposite item`: opposite to another item that would be one of the above.
+    - `none`: the answer is 0, and points nowhere.
 
     Variables, as numbers in that list, of single episodes, which are the same for all models:
 
@@ -98,8 +107,9 @@ class RankSweep(Result):
 def _share(is_so: xr.DataArray, members: xr.DataArray | None = None) -> xr.Dataset:
     """The share of episodes, among members, over seeds and episodes jointly."""
     among = xr.ones_like(is_so, dtype=bool) if members is None else members & (is_so | True)
-    order = ("seed", "episode", *(each for each in among.dims if each not in ("seed", "episode")))
-    top, bottom = ((each & among).transpose(*order) for each in (is_so, among))
+    rest = [each for each in among.dims if each not in ("seed", "episode")]
+    both = (each.transpose("seed", "episode", *rest) for each in (is_so & among, among))
+    top, bottom = (each.astype(float) for each in both)
     with np.errstate(divide="ignore", invalid="ignore"):
         estimate = top.values.mean((0, 1)) / bottom.values.mean((0, 1))
         resampled = seed_resampled_means(top.values) / seed_resampled_means(bottom.values)

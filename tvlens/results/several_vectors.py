@@ -8,10 +8,11 @@ from tvlens.results.intervals import paired_difference
 from tvlens.results.ratios import mean_with_interval, score_table
 
 IN_CONTEXT = "in context"
-WAYS = (IN_CONTEXT, "one vector", "several contexts", "one context", "mean vector")
+WAYS = (IN_CONTEXT, "one vector", "repeated", "several contexts", "one context", "mean vector")
 """What is written into a prompt of N examples; see `SeveralVectors`."""
 COMPARED = {
     "one vector": IN_CONTEXT,
+    "repeated": "one vector",
     "several contexts": "one vector",
     "one context": "one vector",
     "mean vector": "one vector",
@@ -28,10 +29,11 @@ class SeveralVectors(Result):
 
     - `errors` (episode, examples, layer, dummies, way): N is `examples`, and vectors replace the
       stream at `layer` where they were read. `way` says which. `one vector` (the paper's TaskV): on
-      the last carrier, that of the last carrier of a longer context. `several contexts` (TaskV-M):
-      on all N + 1 carriers, one of each of N + 1 contexts. `one context` (TaskV-MS): those of the
-      last N + 1 carriers of one context. `mean vector`: on the last carrier, the mean over all the
-      contexts. The last carrier gets the same vector in the first three.
+      the last carrier, that of the last carrier of a longer context. `repeated`: the same one on
+      all N + 1 carriers, the control of what is gained by many writes of one vector. `several
+      contexts` (TaskV-M): on all N + 1 carriers, one of each of N + 1 contexts. `one context`
+      (TaskV-MS): those of the last N + 1 carriers of one context. `mean vector`: on the last
+      carrier, the mean over all the contexts. But for the mean, the last carrier gets the same.
     - `in_context` (episode, examples): nothing is written.
 
     The longer contexts end in dummy queries. A vector is that of `one` dummy, or the mean of those
@@ -41,7 +43,7 @@ class SeveralVectors(Result):
     second; where `selection` is `paper` it is chosen on the second half too, for each way, number
     of examples and reading by itself, which is too good.
 
-    Attributes: `carrier`, `format`, `task`, `contexts` (per function), `length` (their examples).
+    Attributes: `carrier`, `task`, `contexts` (per function), `length` (their examples).
     """
 
     def layers(self) -> xr.DataArray:
@@ -84,8 +86,8 @@ class SeveralVectors(Result):
         """Numbers of one dummy, where nothing else is said, and a layer chosen on other episodes.
 
         - Errors for each way with the most examples, `one vector, 4`, and without, `one vector, 0`.
-        - `several contexts - one vector, N`: the gain with N examples; so for `one context` and
-          `mean vector` with the most.
+        - `several contexts - one vector, N`: the gain with N examples; so for `repeated`, `one
+          context` and `mean vector` with the most.
         - `.., as the paper selects`: with the most examples, the layer chosen on the same episodes.
         """
         means, gains = self.means().sel(dummies="one"), self.gains().sel(dummies="one")
