@@ -17,6 +17,11 @@ CONTEXTS = 5
 """Of each function, and one more than the most examples beside vectors."""
 
 
+def fits(run: tvl.Run) -> bool:
+    """Whether each prompt has a carrier for each example and the query, and a layer for vectors."""
+    return run.experiment.format.first_length == 0 and run.model.n_layers > 1
+
+
 def analyse(subject: Subject) -> tvl.SeveralVectors:
     """What several vectors do in one model."""
     model, task, format = subject.asked

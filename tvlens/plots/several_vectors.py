@@ -39,12 +39,12 @@ def plot_several_vectors(results: SeveralVectors | Mapping[str, SeveralVectors])
         ]
         add_lines(drawn, 1, column, lines)
         over_one = [
-            line_with_band(gains.sel(gain=way), "examples", *style, unit="gain")
+            line_with_band(gains.sel(gain=f"{way} - one vector"), "examples", *style, unit="gain")
             for way, style in _WAYS.items()
             if way not in ("in context", "one vector")
         ]
         add_lines(drawn, 2, column, over_one)
-    drawn.add_hline(y=0, line={"color": "#bbb", "width": 1}, layer="below", row=2)
+    drawn.add_hline(y=0, line={"color": "#bbb", "width": 1}, layer="below")
     drawn.update_xaxes(dtick=1)
     drawn.update_xaxes(title="examples in the prompt", row=2)
     drawn.update_yaxes(rangemode="tozero", row=1)

@@ -10,13 +10,14 @@ from tvlens.results.ratios import mean_with_interval, score_table
 IN_CONTEXT = "in context"
 WAYS = (IN_CONTEXT, "one vector", "repeated", "several contexts", "one context", "mean vector")
 """What is written into a prompt of N examples; see `SeveralVectors`."""
-COMPARED = {
-    "one vector": IN_CONTEXT,
-    "repeated": "one vector",
-    "several contexts": "one vector",
-    "one context": "one vector",
-    "mean vector": "one vector",
-}
+COMPARED = (
+    ("one vector", IN_CONTEXT),
+    ("several contexts", "one vector"),
+    ("one context", "one vector"),
+    ("repeated", "one vector"),
+    ("mean vector", "one vector"),
+    ("several contexts", "repeated"),
+)
 """Ways, and those that they should be better than."""
 SELECTIONS = ("corrected", "paper")
 
@@ -60,34 +61,36 @@ class SeveralVectors(Result):
         dummies, way), with `in context` among the ways.
         """
         test = self._half(1)
-        chosen = test.errors.sel(layer=self.layers()).reset_coords(drop=True)
-        plain = test.in_context.broadcast_like(chosen.isel(way=0, drop=True))
-        plain = plain.expand_dims(way=[IN_CONTEXT]).transpose(*chosen.dims)
-        return xr.concat([plain, chosen], "way")
+        chosen = test.errors.sel(layer=self.layers()).drop_vars("layer")
+        ways = {way: chosen.sel(way=way, drop=True) for way in WAYS if way != IN_CONTEXT}
+        return xr.Dataset({IN_CONTEXT: test.in_context, **ways}).to_array("way")
 
     def means(self) -> xr.Dataset:
         """Mean errors: `estimate`, `low`, `high` over (selection, examples, dummies, way)."""
         return mean_with_interval(self.selected(), "episode")
 
     def gains(self) -> xr.Dataset:
-        """How much smaller errors are than those they should be smaller than, in the same episodes,
-        over (gain, selection, examples, dummies): `one vector` than in context, the others than
-        `one vector`.
+        """How much smaller errors of one way are than those of another in the same episodes, over
+        (gain, selection, examples, dummies): `several contexts - one vector` and so on.
 
         `estimate`, `low`, `high`, `p` and `q` as of `paired_difference`; q is for all cells.
         """
         errors = self.selected()
-        first = [errors.sel(way=worse, drop=True) for worse in COMPARED.values()]
-        second = [errors.sel(way=better, drop=True) for better in COMPARED]
-        names = pd.Index(list(COMPARED), name="gain")
-        return paired_difference(xr.concat(first, names), xr.concat(second, names))
+        names = [f"{better} - {worse}" for better, worse in COMPARED]
+        first, second = (
+            errors.sel(way=[pair[which] for pair in COMPARED])
+            .rename(way="gain")
+            .assign_coords(gain=names)
+            for which in (1, 0)
+        )
+        return paired_difference(first, second)
 
     def scores(self) -> pd.DataFrame:
         """Numbers of one dummy, where nothing else is said, and a layer chosen on other episodes.
 
         - Errors for each way with the most examples, `one vector, 4`, and without, `one vector, 0`.
-        - `several contexts - one vector, N`: the gain with N examples; so for `repeated`, `one
-          context` and `mean vector` with the most.
+        - `several contexts - one vector, N`: the gain with N examples; the other gains with the
+          most.
         - `.., as the paper selects`: with the most examples, the layer chosen on the same episodes.
         """
         means, gains = self.means().sel(dummies="one"), self.gains().sel(dummies="one")
@@ -95,10 +98,10 @@ class SeveralVectors(Result):
         for n in (0, most):
             for way in means.way.values:
                 rows[f"{way}, {n}"] = means.sel(selection="corrected", examples=n, way=way)
-        for better, worse in list(COMPARED.items())[1:]:
-            for n in gains.examples.values[1:] if better == "several contexts" else [most]:
-                gain = gains.sel(selection="corrected", examples=n, gain=better)
-                rows[f"{better} - {worse}, {n}"] = gain
+        for name in gains.gain.values:
+            several = name == "several contexts - one vector"
+            for n in gains.examples.values[1:] if several else [most]:
+                rows[f"{name}, {n}"] = gains.sel(selection="corrected", examples=n, gain=name)
         for way in ("one vector", "several contexts"):
             paper = means.sel(selection="paper", examples=most, way=way)
             rows[f"{way}, {most}, as the paper selects"] = paper
