@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
-from study import Script, Subject
+from dataclasses import dataclass
+
+import tyro
+from study import Script, Study, Subject
 
 import tvlens as tvl
 
@@ -15,6 +18,14 @@ one on each: of several contexts, of one, or the same.
 Example: python analyses/several_vectors.py linear-vanilla linear-tvp --out figures"""
 CONTEXTS = 5
 """Of each function, and one more than the most examples beside vectors."""
+
+
+@dataclass(frozen=True)
+class VectorsStudy(Study):
+    """Which models are asked, on which episodes, and where the answer goes."""
+
+    layer: tyro.conf.Suppress[int | None] = None
+    """Every layer is asked."""
 
 
 def fits(run: tvl.Run) -> bool:
@@ -33,7 +44,7 @@ def analyse(subject: Subject) -> tvl.SeveralVectors:
     )
 
 
-SCRIPT = Script("several_vectors", tvl.SeveralVectors, analyse, DESCRIPTION)
+SCRIPT = Script("several_vectors", tvl.SeveralVectors, analyse, DESCRIPTION, VectorsStudy())
 
 if __name__ == "__main__":
     SCRIPT.main()

@@ -17,7 +17,6 @@ from tvlens.plots.decodability import (
     plot_decodability_and_recovery,
     plot_probe_targets,
 )
-from tvlens.plots.demonstration_value import plot_demonstration_value
 from tvlens.plots.disentanglement import plot_disentanglement
 from tvlens.plots.distribution_shifts import plot_distribution_shifts, plot_shift_differences
 from tvlens.plots.emergence import plot_emergence, plot_emergence_animation
@@ -29,7 +28,6 @@ from tvlens.plots.noise_curves import plot_noise, plot_noise_differences
 from tvlens.plots.part_effects import plot_part_effects
 from tvlens.plots.patch_map import plot_patch_map
 from tvlens.plots.pruning import plot_pruning, plot_pruning_curve
-from tvlens.plots.rank_sweep import plot_rank_sweep, plot_rank_sweep_outcomes
 from tvlens.plots.saliency_map import plot_saliency_map
 from tvlens.plots.several_vectors import plot_several_vectors
 from tvlens.plots.transfer import plot_transfer
@@ -181,26 +179,6 @@ QUESTIONS: dict[type[Result], Question] = {
         "error is than with one vector, in the same episodes. 0 is right, about 1 is knowing "
         "nothing. Bands are 95% by bootstrap over functions.",
         draw=(plot_several_vectors,),
-    ),
-    kinds.DemonstrationValue: Question(
-        "How many examples is a task vector worth?",
-        "Blue: contexts of some examples. Red: prompts without examples that are given as many of "
-        "the vectors of a full context, read and written at one layer; yellow: the same as the "
-        "paper's code does it. The error of the direction is 2 - 2 cos of prediction and target: 2 "
-        "is knowing nothing, as is an error of 1. Worth is the place on the blue line that has the "
-        "error of the vectors. Thin lines are single seeds; bands are 95% over seeds and episodes.",
-        draw=(plot_demonstration_value,),
-    ),
-    kinds.RankSweep: Question(
-        "Up to which rank does a vector hold a map?",
-        "Maps take orthonormal items to items; their rank is the number of items in the domain. An "
-        "answer is the item that it points to. A vector that acts as one example knows one item in "
-        "rank: dotted steps. Vectors are read and written at one layer, without examples. Other "
-        "pair: another item, on the side of the image; wrong side: one on the other side; wrong "
-        "sign: what is opposite to the image; opposite item: to another item. Intervals are 95%, "
-        "over seeds and episodes.",
-        draw=(plot_rank_sweep, plot_rank_sweep_outcomes),
-        comparable=lambda each: tuple(each.data["kind"].values),
     ),
     kinds.Conflict: Question(
         "Context or vector: which task does the answer follow?",
