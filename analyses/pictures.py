@@ -24,6 +24,7 @@ import part_effects
 import patch_map
 import pruning
 import saliency_map
+import several_vectors
 import transfer
 import vocabulary
 from command_line import Quiet, parse, plain_errors, quietly
@@ -88,6 +89,12 @@ PICTURES = {
     ),
     "analyses/vocabulary": Picture(vocabulary.SCRIPT, PLOTS.plot_vocabulary, OFFSET),
     "analyses/transfer": Picture(transfer.SCRIPT, PLOTS.plot_transfer),
+    "analyses/several_vectors": Picture(
+        several_vectors.SCRIPT,
+        PLOTS.plot_several_vectors,
+        (*LINEAR, "linear-arrow-tvp", "sinusoid-tvp"),
+        1300,
+    ),
     "analyses/conflict": Picture(
         conflict.SCRIPT, PLOTS.plot_conflict, (*LINEAR, "sinusoid-tvp", "offset-tvp"), 1250
     ),

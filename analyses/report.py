@@ -23,6 +23,7 @@ import part_effects
 import patch_map
 import pruning
 import saliency_map
+import several_vectors
 import transfer
 import vocabulary
 from command_line import Quiet, parse, plain_errors, quietly
@@ -150,9 +151,11 @@ def asked(sources: Sources, runs: Mapping[str, tvl.Run]) -> list[tuple[Script, S
         for name, source in sources.items()
         if isinstance(source, Path) and snapshot_files(source)
     }
+    carried = {name: each for name, each in sources.items() if several_vectors.fits(runs[name])}
     symbolic = {name: each for name, each in sources.items() if vocabulary.is_symbolic(runs[name])}
     mapped = {name: each for name, each in sources.items() if bijections.is_mapped(runs[name])}
     partly = (
+        (several_vectors.SCRIPT, carried),
         (vocabulary.SCRIPT, symbolic),
         (bijections.SCRIPT, mapped),
         (emergence.SCRIPT, followed),

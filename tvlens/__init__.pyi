@@ -57,6 +57,7 @@ from .results import BijectionAnswers as BijectionAnswers
 from .results import Conflict as Conflict
 from .results import Contributions as Contributions
 from .results import Decodability as Decodability
+from .results import DemonstrationValue as DemonstrationValue
 from .results import Disentanglement as Disentanglement
 from .results import DistributionShifts as DistributionShifts
 from .results import Emergence as Emergence
@@ -69,7 +70,9 @@ from .results import NoiseCurves as NoiseCurves
 from .results import PartEffects as PartEffects
 from .results import PatchMap as PatchMap
 from .results import Pruning as Pruning
+from .results import RankSweep as RankSweep
 from .results import SaliencyMap as SaliencyMap
+from .results import SeveralVectors as SeveralVectors
 from .results import TaskVectors as TaskVectors
 from .results import Transfer as Transfer
 from .results import Vocabulary as Vocabulary
@@ -82,12 +85,15 @@ from .runs import load_snapshots as load_snapshots
 from .runs import train as train
 from .runs import train_run as train_run
 from .tasks import Bijections as Bijections
+from .tasks import CollinearRegression as CollinearRegression
 from .tasks import Direction as Direction
+from .tasks import ItemMap as ItemMap
 from .tasks import LinearRegression as LinearRegression
 from .tasks import LowRankRegression as LowRankRegression
 from .tasks import MapKind as MapKind
 from .tasks import MatrixRegression as MatrixRegression
 from .tasks import OffsetSplit as OffsetSplit
+from .tasks import OrthonormalItems as OrthonormalItems
 from .tasks import Parameter as Parameter
 from .tasks import Relations as Relations
 from .tasks import Sinusoid as Sinusoid

@@ -5,6 +5,7 @@ from tvlens.analysis.bijections import bijections
 from tvlens.analysis.conflict import conflict
 from tvlens.analysis.contributions import contributions
 from tvlens.analysis.decodability import decodability
+from tvlens.analysis.demonstration_value import demonstration_value
 from tvlens.analysis.disentanglement import disentanglement
 from tvlens.analysis.distribution_shifts import distribution_shifts
 from tvlens.analysis.emergence import emergence
@@ -16,7 +17,9 @@ from tvlens.analysis.noise import noise
 from tvlens.analysis.part_effects import part_effects
 from tvlens.analysis.patch_map import patch_map
 from tvlens.analysis.pruning import pruning
+from tvlens.analysis.rank_sweep import item_tests, rank_sweep
 from tvlens.analysis.saliency_map import saliency_map
+from tvlens.analysis.several_vectors import several_vectors
 from tvlens.analysis.task_vectors import task_vectors
 from tvlens.analysis.transfer import transfer
 from tvlens.analysis.vocabulary import vocabulary
@@ -27,18 +30,22 @@ __all__ = [
     "conflict",
     "contributions",
     "decodability",
+    "demonstration_value",
     "disentanglement",
     "distribution_shifts",
     "emergence",
     "geometry",
     "icl_curve",
     "information_flow",
+    "item_tests",
     "locality_map",
     "noise",
     "part_effects",
     "patch_map",
     "pruning",
+    "rank_sweep",
     "saliency_map",
+    "several_vectors",
     "task_vectors",
     "transfer",
     "vocabulary",

@@ -13,6 +13,7 @@ from tvlens.plots.decodability import (
     plot_decodability_and_recovery,
     plot_probe_targets,
 )
+from tvlens.plots.demonstration_value import plot_demonstration_value
 from tvlens.plots.disentanglement import plot_disentanglement
 from tvlens.plots.distribution_shifts import plot_distribution_shifts, plot_shift_differences
 from tvlens.plots.emergence import plot_emergence, plot_emergence_animation
@@ -28,7 +29,9 @@ from tvlens.plots.part_effects import plot_part_effects
 from tvlens.plots.patch_map import plot_patch_map
 from tvlens.plots.pruning import plot_pruning, plot_pruning_curve
 from tvlens.plots.questions import QUESTIONS, Question, question_of
+from tvlens.plots.rank_sweep import plot_rank_sweep, plot_rank_sweep_outcomes
 from tvlens.plots.saliency_map import plot_saliency_map
+from tvlens.plots.several_vectors import plot_several_vectors
 from tvlens.plots.transfer import plot_transfer
 from tvlens.plots.vocabulary import plot_vocabulary
 
@@ -47,6 +50,7 @@ __all__ = [
     "plot_contributions",
     "plot_decodability",
     "plot_decodability_and_recovery",
+    "plot_demonstration_value",
     "plot_disentanglement",
     "plot_distribution_shifts",
     "plot_emergence",
@@ -64,7 +68,10 @@ __all__ = [
     "plot_probe_targets",
     "plot_pruning",
     "plot_pruning_curve",
+    "plot_rank_sweep",
+    "plot_rank_sweep_outcomes",
     "plot_saliency_map",
+    "plot_several_vectors",
     "plot_shift_differences",
     "plot_transfer",
     "plot_vocabulary",

@@ -34,6 +34,7 @@ from tvlens.plots.part_effects import plot_part_effects
 from tvlens.plots.patch_map import plot_patch_map
 from tvlens.plots.pruning import plot_pruning, plot_pruning_curve
 from tvlens.plots.saliency_map import plot_saliency_map
+from tvlens.plots.several_vectors import plot_several_vectors
 from tvlens.plots.transfer import plot_transfer
 from tvlens.plots.vocabulary import plot_vocabulary
 from tvlens.results import Result, difference_table, noise_table, same_test
@@ -173,6 +174,16 @@ QUESTIONS: dict[type[Result], Question] = {
         "below 0 harm; cells are empty where in-context learning gains nothing yet. Intervals "
         "(hover) are 95% by bootstrap over episodes.",
         draw=(plot_transfer,),
+    ),
+    kinds.SeveralVectors: Question(
+        "Do several vectors serve better than one?",
+        "A prompt has N examples. One vector is the residual stream at the carrier after a longer "
+        "context of the same function, written on the last carrier; several are written on all "
+        "N + 1 carriers, one of each of N + 1 contexts, or all of one. The same vector on every "
+        "carrier is the control. Layers are chosen on other episodes. Below: how much smaller the "
+        "error is than with one vector, in the same episodes. 0 is right, about 1 is knowing "
+        "nothing. Bands are 95% by bootstrap over functions.",
+        draw=(plot_several_vectors,),
     ),
     kinds.Conflict: Question(
         "Context or vector: which task does the answer follow?",

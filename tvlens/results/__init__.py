@@ -14,6 +14,7 @@ from tvlens.results.collection import (
 from tvlens.results.conflict import Conflict
 from tvlens.results.contributions import Contributions
 from tvlens.results.decodability import Decodability
+from tvlens.results.demonstration_value import DemonstrationValue
 from tvlens.results.disentanglement import Disentanglement
 from tvlens.results.distribution_shifts import DistributionShifts
 from tvlens.results.emergence import Emergence
@@ -36,8 +37,10 @@ from tvlens.results.noise_curves import NoiseCurves, noise_table
 from tvlens.results.part_effects import PartEffects
 from tvlens.results.patch_map import PatchMap
 from tvlens.results.pruning import Pruning, cached_tokens
+from tvlens.results.rank_sweep import RankSweep
 from tvlens.results.ratios import mean_with_interval, ratio_of_means, recovery
 from tvlens.results.saliency_map import SaliencyMap
+from tvlens.results.several_vectors import SeveralVectors
 from tvlens.results.shifted_errors import (
     ShiftedErrors,
     comparable_groups,
@@ -56,6 +59,7 @@ __all__ = [
     "Conflict",
     "Contributions",
     "Decodability",
+    "DemonstrationValue",
     "Disentanglement",
     "DistributionShifts",
     "Emergence",
@@ -68,8 +72,10 @@ __all__ = [
     "PartEffects",
     "PatchMap",
     "Pruning",
+    "RankSweep",
     "Result",
     "SaliencyMap",
+    "SeveralVectors",
     "ShiftedErrors",
     "TaskVectors",
     "Transfer",

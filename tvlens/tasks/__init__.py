@@ -10,8 +10,10 @@ from tvlens.tasks.base import (
     sample_episodes,
 )
 from tvlens.tasks.bijections import Bijections
+from tvlens.tasks.collinear_regression import CollinearRegression
 from tvlens.tasks.linear_regression import LinearRegression
 from tvlens.tasks.matrix_regression import LowRankRegression, MatrixRegression
+from tvlens.tasks.orthonormal_items import ItemMap, OrthonormalItems
 from tvlens.tasks.parameters import (
     Described,
     Estimated,
@@ -28,14 +30,17 @@ from tvlens.tasks.token_offset import OffsetSplit, TokenOffset
 
 __all__ = [
     "Bijections",
+    "CollinearRegression",
     "Described",
     "Direction",
     "Estimated",
+    "ItemMap",
     "LinearRegression",
     "LowRankRegression",
     "MapKind",
     "MatrixRegression",
     "OffsetSplit",
+    "OrthonormalItems",
     "Parameter",
     "Probed",
     "Relations",

@@ -1,0 +1,203 @@
+"""Do several vectors serve better than one, beside some examples?"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+import xarray as xr
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor
+from transformer_lens import HookedRootModule
+
+from tvlens.chunks import chunks
+from tvlens.errors import InputError
+from tvlens.patching import Site, count_layers
+from tvlens.progress import progress
+from tvlens.prompts import Episodes, Prompt, Role
+from tvlens.residual_stream import residual_stream
+from tvlens.results import SeveralVectors
+from tvlens.results.several_vectors import IN_CONTEXT, WAYS
+from tvlens.tasks import Task
+
+LayOut = Callable[[Episodes], Prompt]
+"""A prompt of all examples but the last, and of the last up to its answer."""
+DUMMIES = ("one", "two")
+
+
+@torch.inference_mode()
+def several_vectors(
+    model: HookedRootModule,
+    task: Task,
+    lay_out: LayOut,
+    carrier: Role,
+    episodes: Episodes,
+    contexts: Episodes,
+) -> SeveralVectors:
+    """Errors of prompts of N = 0, 1, .. examples, with vectors of other contexts on their carriers.
+
+    Any model will do that is called as `model(prompt.inputs, prompt.position_ids)`. Vectors are
+    read and written at all layers between two blocks.
+
+    Args:
+        task: gives the error.
+        lay_out: `PromptFormat.context`, or `DemonstrationFormat.context` with `of=` the length of
+            the model.
+        carrier: the token of an example, and of a query, that vectors are read from and written to.
+        episodes: what is asked, the last example, and before it those that are shown.
+        contexts: of the same functions, so many for each: rows "(function context)", as
+            `sample_contexts` draws them. N goes up to their number less one. Their last x are the
+            dummies; functions whose query is among these are left out.
+
+    Raises:
+        InputError: the functions or shots do not fit, a prompt has not one carrier for each
+            example and query, or the model has a single block.
+    """
+    per_function = _check(model, lay_out, carrier, episodes, contexts)
+    kept = _queries_unseen(episodes, contexts)
+    tokens = len(lay_out(contexts[:1]).roles)
+    together = 2 * per_function * tokens
+    errors, plain = [], []
+    for rows in progress(list(chunks(episodes, together)), "writing several vectors"):
+        some = episodes[rows]
+        own = contexts[slice(rows.start * per_function, rows.stop * per_function)]
+        vectors = _read(model, lay_out, carrier, own, per_function)
+        prompts = [lay_out(_with_examples(some, n)) for n in range(per_function)]
+        found = [_answers(model, carrier, prompt, vectors) for prompt in prompts]
+        target = some.target[:, -1]
+        written = torch.stack([each for _, each in found], dim=1)
+        errors.append(task.error(written, _spread(target, written)))
+        untouched = torch.stack([each for each, _ in found], dim=1)
+        plain.append(task.error(untouched, _spread(target, untouched)))
+    return SeveralVectors(
+        xr.Dataset(
+            {
+                "errors": (
+                    ("episode", "examples", "layer", "dummies", "way"),
+                    torch.cat(errors)[kept].float().cpu().numpy(),
+                ),
+                "in_context": (
+                    ("episode", "examples"),
+                    torch.cat(plain)[kept].float().cpu().numpy(),
+                ),
+            },
+            coords={
+                "examples": range(per_function),
+                "layer": range(1, count_layers(model)),
+                "dummies": list(DUMMIES),
+                "way": [way for way in WAYS if way != IN_CONTEXT],
+            },
+            attrs={
+                "carrier": carrier.value,
+                "task": type(task).__name__,
+                "contexts": per_function,
+                "length": contexts.shots - 1,
+            },
+        )
+    )
+
+
+def _check(
+    model: HookedRootModule,
+    lay_out: LayOut,
+    carrier: Role,
+    episodes: Episodes,
+    contexts: Episodes,
+) -> int:
+    """How many contexts there are for each function."""
+    count, rest = divmod(contexts.batch, episodes.batch)
+    same = not rest and torch.equal(
+        contexts.params, episodes.params.repeat_interleave(count, dim=0)
+    )
+    if not same or min(episodes.shots, contexts.shots) < count:
+        raise InputError(
+            "`contexts` must hold as many contexts for each function of the episodes, one function "
+            f"after the other, and both at least that many shots; got {contexts.batch} contexts of "
+            f"{contexts.shots} shots and {episodes.batch} episodes of {episodes.shots}."
+        )
+    for n in range(count):
+        prompt = lay_out(_with_examples(episodes[:1], n))
+        if len(prompt.positions(carrier)) != n + 1:
+            raise InputError(
+                f"A prompt of {n} examples needs {n + 1} tokens {str(carrier)!r}, one for each and "
+                f"one for the query; its tokens are {' '.join(prompt.roles)}."
+            )
+    if count_layers(model) < 2:
+        raise InputError("A model of one block has no layer between two blocks.")
+    return count
+
+
+def _queries_unseen(episodes: Episodes, contexts: Episodes) -> Bool[Tensor, " function"]:
+    """Whether a query is none of the dummies of its function."""
+    dummies = rearrange(contexts.x[:, -1], "(f c) d -> f c d", f=episodes.batch)
+    kept = (dummies != episodes.x[:, -1:]).any(-1).all(-1)
+    if kept.sum() < 4:
+        raise InputError(
+            f"{int((~kept).sum())} of {len(kept)} queries are dummies of their own contexts, whose "
+            "vectors may hold their answer; draw more, or fewer contexts for each."
+        )
+    return kept
+
+
+def _with_examples(episodes: Episodes, count: int) -> Episodes:
+    """The query, and so many examples before it."""
+    parts = (episodes.x, episodes.y, episodes.target)
+    return Episodes(*(each[:, -count - 1 :] for each in parts), params=episodes.params)
+
+
+def _read(
+    model: HookedRootModule, lay_out: LayOut, carrier: Role, contexts: Episodes, per_function: int
+) -> dict[int, Float[Tensor, "dummies function context carrier d_model"]]:
+    """The vectors of the last carriers of each context, by layer."""
+    last = rearrange(contexts.x[:, -1], "(f c) d -> f c d", c=per_function)
+    # The dummy of the next context of the same function is the second one.
+    other = rearrange(last.roll(-1, dims=1), "f c d -> (f c) 1 d")
+    again = replace(contexts, x=torch.cat([contexts.x[:, :-1], other], dim=1))
+    streams = [residual_stream(model, lay_out(each)) for each in (contexts, again)]
+    vectors = {}
+    for layer in range(1, streams[0].n_layers):
+        one, two = (stream.read(Site(layer, carrier))[:, -per_function:] for stream in streams)
+        both = torch.stack([one, (one + two) / 2])
+        vectors[layer] = rearrange(both, "dummies (f c) k d -> dummies f c k d", c=per_function)
+    return vectors
+
+
+def _answers(
+    model: HookedRootModule,
+    carrier: Role,
+    prompt: Prompt,
+    vectors: Mapping[int, Float[Tensor, "dummies function context carrier d_model"]],
+) -> tuple[Float[Tensor, "function d_out"], Float[Tensor, "function layer dummies way d_out"]]:
+    """Answers with nothing written, and with vectors in each way."""
+    stream, count = residual_stream(model, prompt), len(prompt.positions(carrier))
+    answers = [
+        stream.answer(values)
+        for layer, of_both in vectors.items()
+        for each in of_both
+        for values in _values(Site(layer, carrier), each, count)
+    ]
+    shape = (len(vectors), len(DUMMIES), len(WAYS) - 1)
+    return stream.outputs(slice(-1, None))[:, 0], torch.stack(answers, dim=1).unflatten(1, shape)
+
+
+def _values(
+    site: Site, vectors: Float[Tensor, "function context carrier d_model"], count: int
+) -> list[dict[Site, Float[Tensor, "function _ d_model"]]]:
+    """What is written on `count` carriers, in the order of `WAYS` without the first."""
+    last_of_each, last = vectors[:, :, -1], replace(site, occurrence=-1)
+    return [
+        {last: last_of_each[:, :1]},
+        {site: last_of_each[:, :1].expand(-1, count, -1)},
+        {site: last_of_each[:, :count].roll(-1, dims=1)},
+        {site: vectors[:, 0, -count:]},
+        {last: last_of_each.mean(1, keepdim=True)},
+    ]
+
+
+def _spread(
+    target: Float[Tensor, "batch d_y"], answers: Float[Tensor, "batch *cell d_out"]
+) -> Float[Tensor, "batch *cell d_y"]:
+    """The target of each answer."""
+    between = (1,) * (answers.ndim - 2)
+    spread = target.reshape(len(target), *between, -1)
+    return spread.expand(*answers.shape[:-1], -1).to(answers)
