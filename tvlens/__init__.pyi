@@ -70,6 +70,7 @@ from .results import NoiseCurves as NoiseCurves
 from .results import PartEffects as PartEffects
 from .results import PatchMap as PatchMap
 from .results import Pruning as Pruning
+from .results import RiskLandscape as RiskLandscape
 from .results import SaliencyMap as SaliencyMap
 from .results import TaskVectors as TaskVectors
 from .results import Transfer as Transfer

@@ -17,6 +17,7 @@ from tvlens.analysis.noise import noise
 from tvlens.analysis.part_effects import part_effects
 from tvlens.analysis.patch_map import patch_map
 from tvlens.analysis.pruning import pruning
+from tvlens.analysis.risk_landscape import risk_landscape
 from tvlens.analysis.saliency_map import saliency_map
 from tvlens.analysis.task_vectors import task_vectors
 from tvlens.analysis.transfer import transfer
@@ -40,6 +41,7 @@ __all__ = [
     "part_effects",
     "patch_map",
     "pruning",
+    "risk_landscape",
     "saliency_map",
     "task_vectors",
     "transfer",

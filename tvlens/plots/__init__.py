@@ -29,6 +29,7 @@ from tvlens.plots.part_effects import plot_part_effects
 from tvlens.plots.patch_map import plot_patch_map
 from tvlens.plots.pruning import plot_pruning, plot_pruning_curve
 from tvlens.plots.questions import QUESTIONS, Question, question_of
+from tvlens.plots.risk_landscape import plot_risk_landscape
 from tvlens.plots.saliency_map import plot_saliency_map
 from tvlens.plots.transfer import plot_transfer
 from tvlens.plots.vocabulary import plot_vocabulary
@@ -66,6 +67,7 @@ __all__ = [
     "plot_probe_targets",
     "plot_pruning",
     "plot_pruning_curve",
+    "plot_risk_landscape",
     "plot_saliency_map",
     "plot_shift_differences",
     "plot_structure_distances",

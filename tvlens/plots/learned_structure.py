@@ -54,21 +54,14 @@ def plot_learned_structure(result: LearnedStructure) -> go.Figure:
     drawn.for_each_xaxis(lambda axis: axis.update(tickfont={"size": 9}))
     drawn.for_each_yaxis(lambda axis: axis.update(tickfont={"size": 9}))
     reach = float(np.nanmax(np.abs(data.D.sel(layer=layers))))
-    scale = {"colorscale": "RdBu", "cmid": 0}
-    bar = {"thickness": 12, "title": {"side": "right"}}
     drawn.update_layout(
         template=TEMPLATE,
         title="Did D become what theory says?",
-        coloraxis=scale | {"cmin": -reach, "cmax": reach},
-        coloraxis2=scale | {"cmin": -1, "cmax": 1},
+        coloraxis=_colours(reach, "D", 1.04),
+        coloraxis2=_colours(1.0, "over the mean diagonal", 1.13),
         height=170 + 270 * len(seeds),
         margin={"r": 170, "l": 90},
     )
-    drawn.layout.coloraxis.colorbar = bar | {"x": 1.04, "title": {"text": "D", "side": "right"}}
-    drawn.layout.coloraxis2.colorbar = bar | {
-        "x": 1.13,
-        "title": {"text": "over the mean diagonal", "side": "right"},
-    }
     if len(layers) > 1:
         _add_slider(drawn, panels)
     return drawn
@@ -140,6 +133,11 @@ def _heat_map(values: xr.DataArray, relative: bool) -> go.Heatmap:
         hoverongaps=False,
         hovertemplate="from %{y} to %{x}: %{z:.3f}<extra></extra>",
     )
+
+
+def _colours(reach: float, name: str, x: float) -> dict:
+    bar = {"thickness": 12, "x": x, "title": {"text": name, "side": "right"}}
+    return {"colorscale": "RdBu", "cmid": 0, "cmin": -reach, "cmax": reach, "colorbar": bar}
 
 
 def _short(label: object) -> str:

@@ -38,6 +38,7 @@ from tvlens.results.part_effects import PartEffects
 from tvlens.results.patch_map import PatchMap
 from tvlens.results.pruning import Pruning, cached_tokens
 from tvlens.results.ratios import mean_with_interval, ratio_of_means, recovery
+from tvlens.results.risk_landscape import RiskLandscape
 from tvlens.results.saliency_map import SaliencyMap
 from tvlens.results.shifted_errors import (
     ShiftedErrors,
@@ -71,6 +72,7 @@ __all__ = [
     "PatchMap",
     "Pruning",
     "Result",
+    "RiskLandscape",
     "SaliencyMap",
     "ShiftedErrors",
     "TaskVectors",

@@ -124,7 +124,7 @@ class LearnedStructure(Result):
 
 def _norm(values: xr.DataArray, dims: tuple[str, ...]) -> xr.DataArray:
     """Length of all entries that are not nan; nan where there is none."""
-    return np.sqrt((values**2).sum(dims, min_count=1))
+    return (values**2).sum(dims, min_count=1) ** 0.5
 
 
 def _unlike_identity(matrices: xr.DataArray) -> xr.DataArray:
