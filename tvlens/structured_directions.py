@@ -108,6 +108,9 @@ def _across(
     generator: Generator,
 ) -> Iterator[Direction]:
     D, live = live_bias(model, layer), live_entries(model, layer)
+    if Role.ARROW in model.format.roles:
+        # Those of y are dead: whatever x of the query gives to arrows, an L4 kron L5 can.
+        live[-len(model.format.roles), model.format.tokens(Role.ARROW, model.examples)] = False
     for _ in range(draws):
         drawn = torch.randn(D.shape, generator=generator, dtype=D.dtype) * live
         off = (drawn - theory.project_tangent(drawn, D, model.format)) * live

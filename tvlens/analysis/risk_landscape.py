@@ -143,12 +143,14 @@ def _error(
 ) -> Float[Tensor, "step episode"]:
     """Errors of many weights in one batched pass."""
     prompt = model.format.context(episodes)
+    options = {"only": slice(-1, None), "kept": kept}
 
-    def answer(changed: dict[str, Tensor]) -> Tensor:
-        options = {"only": slice(-1, None), "kept": kept}
-        return functional_call(model, changed, (prompt.inputs, prompt.position_ids), options)
+    def error(changed: dict[str, Tensor]) -> Tensor:
+        inputs = (prompt.inputs, prompt.position_ids)
+        answers = functional_call(model, changed, inputs, options)
+        return task.error(answers[:, 0], episodes.target[:, -1])
 
-    return task.error(vmap(answer)(weights)[:, :, 0], episodes.target[:, -1])
+    return vmap(error)(weights)
 
 
 def _rows(kept: Tensor | None, some: slice) -> Tensor | None:

@@ -130,8 +130,8 @@ def _lowest(errors: xr.DataArray) -> tuple[float, float, float]:
     """The step of the least mean error, and between which it lies."""
     errors = errors.transpose("seed", "episode", "step")
     steps, values = errors.step.values, errors.values
-    found = steps[seed_resampled_means(values).argmin(1)]
-    return (float(steps[values.mean((0, 1)).argmin()]), *map(float, interval(found)))
+    low, high = interval(steps[seed_resampled_means(values).argmin(1)])
+    return float(steps[values.mean((0, 1)).argmin()]), float(low), float(high)
 
 
 def _off_diagonal(products: np.ndarray) -> np.ndarray:
