@@ -108,7 +108,7 @@ def _panels(
     for seed in data.seed.values:
         each = data.sel(seed=seed)
         D, nearest = (each[name].sel(layer=layer) for name in ("D", "nearest"))
-        row = {f"D<sub>{layer}</sub>": D, "nearest in S<sub>P</sub>": nearest, "rest": D - nearest}
+        row = {"D": D, "nearest in S<sub>P</sub>": nearest, "rest": D - nearest}
         if gram is not None:
             row["L4 L4ᵀ"] = _over_mean_diagonal(gram.sel(seed=seed))
         if "K" in each:

@@ -39,14 +39,23 @@ def plot_risk_landscape(result: RiskLandscape) -> go.Figure:
         horizontal_spacing=0.02,
         vertical_spacing=0.06,
     )
-    colours = dict(zip(curves.part.values, [*MODEL_COLOURS] * 2, strict=False))
+    styles = _styles(curves)
     for row, each in enumerate(tokens, start=1):
         for column, kind in enumerate(kinds, start=1):
             for part in curves.part.values[curves.kind.values == kind]:
                 here = {"part": part, "tokens": each}
-                lines = _lines(curves.sel(here), part, colours[part], show_legend=row == 1)
+                colour, dash = styles[part]
+                lines = line_with_band(
+                    curves.sel(here),
+                    "step",
+                    part,
+                    colour,
+                    dash,
+                    unit="error",
+                    show_legend=row == 1,
+                )
                 for direction in _every(seeds, part, each):
-                    drawn.add_trace(_thin(direction, colours[part]), row=row, col=column)
+                    drawn.add_trace(_thin(direction, colour), row=row, col=column)
                 for trace in lines:
                     drawn.add_trace(trace, row=row, col=column)
                 if each == "all" and "closed_form" in result.data and kind != "across":
@@ -69,8 +78,17 @@ def _(result: RiskLandscape) -> go.Figure:
     return plot_risk_landscape(result)
 
 
-def _lines(bounds: xr.Dataset, part: str, colour: str, show_legend: bool) -> list[go.Scatter]:
-    return line_with_band(bounds, "step", part, colour, unit="error", show_legend=show_legend)
+def _styles(curves: xr.Dataset) -> dict[str, tuple[str, str]]:
+    """Colour and dash of each part: colours differ within a panel, and dashes say the layer."""
+    styles = {}
+    for kind in KINDS:
+        parts = [str(part) for part in curves.part.values[curves.kind.values == kind]]
+        names = list(dict.fromkeys(part.partition(", layer")[0] for part in parts))
+        for part in parts:
+            name, _, layer = part.partition(", layer ")
+            dash = ("solid", "dash", "dot")[int(layer or 1) % 3 - 1]
+            styles[part] = MODEL_COLOURS[names.index(name)], dash
+    return styles
 
 
 def _every(errors: xr.DataArray, part: str, tokens: str) -> list[xr.DataArray]:
