@@ -16,7 +16,7 @@ from tests.test_theory import gaussian_nodes, orbit
 from tests.transcribed import attention
 from tvlens import theory
 from tvlens.demonstrations import DemonstrationFormat
-from tvlens.models import DropoutKind, LinearTransformer, TokenDropout
+from tvlens.models import AttentionWeights, DropoutKind, LinearTransformer, TokenDropout
 from tvlens.structured_directions import directions, structured_parts
 from tvlens.structured_weights import live_bias, live_entries, nearest_structure
 from tvlens.tasks import MatrixRegression
@@ -264,3 +264,37 @@ def test_what_cannot_be_asked_is_refused():
         landscape(model, data=episodes(8))
     with pytest.raises(tvl.InputError, match="one kind"):
         landscape(model, structured(n_layers=3))
+
+
+@pytest.mark.parametrize("covariance", [(), ((2.0, 0.6), (0.6, 0.7))])
+def test_the_best_blind_model_is_at_the_least_error(covariance: tuple):
+    """K = kappa I, written by hand: x goes to y, and the query to the place that is read out."""
+    task = MatrixRegression(D, covariance)
+    size, kappa = PAIRWISE.n_tokens(N), theory.optimal_mixing(N, D)
+    table = torch.zeros(size, size, dtype=torch.float64)
+    for shot in range(N + 1):
+        table[2 * shot, 2 * shot + 1] = N
+    model = planted_model(
+        table, D, PAIRWISE, first_compares=False, weights=AttentionWeights.MATRICES
+    )
+    eye = torch.eye(D, dtype=torch.float64)
+    precision = eye
+    if covariance:
+        precision = torch.linalg.inv(torch.tensor(covariance, dtype=torch.float64))
+    for layer, (A, B, C) in enumerate([(eye, 0 * eye, 0 * eye), (eye, N * kappa * eye, precision)]):
+        for name, weight in zip("AB" if layer == 0 else "ABC", (A, B, C), strict=False):
+            getattr(attention(model, layer), name).data = weight
+    drawn = tvl.sample_episodes(task, 64, N + 1, generator=rng())
+    data = tvl.Episodes(*(each.double() for each in (drawn.x, drawn.y, drawn.target, drawn.params)))
+    result = tvl.analysis.risk_landscape([model], task, data, generator=rng(), steps=STEPS)
+    found = result.data.error.sel(step=0, tokens="all").isel(seed=0, direction=0)
+    np.testing.assert_allclose(found, result.data.least, rtol=1e-10)
+    assert abs(result.scores().loc["error above the least", "estimate"]) < 1e-12
+
+
+def test_the_mean_of_the_least_errors_is_the_risk_that_theory_knows():
+    data, weights = gaussian_nodes(D, N)
+    result = landscape(structured(first_compares=False), data=data, steps=(0.0, 1.0))
+    mean = float((result.data["least"].values * weights.numpy()).sum())
+    assert mean == pytest.approx(result.data.attrs["least_error"], rel=1e-10)
+    assert mean == pytest.approx((D + 1) / (N + D + 1), rel=1e-10)

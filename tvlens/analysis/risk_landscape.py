@@ -19,6 +19,7 @@ from tvlens.structured_directions import Direction, directions, scale_of_steps
 from tvlens.structured_gradients import split_gradients
 from tvlens.structured_weights import check_alike, live_bias, nearest_structure, structured_layers
 from tvlens.tasks import MatrixRegression
+from tvlens.tasks.covariance import covariance_power
 
 STEPS = tuple(step / 8 for step in range(-8, 9))
 """Where the weights are taken, in the units of `RiskLandscape`."""
@@ -80,8 +81,9 @@ def risk_landscape(
     )
     model = models[0]
     attrs = {"format": model.format.name, "examples": model.examples, "d": model.d}
-    if not task.noise:
-        attrs["optimal_error"] = theory.optimal_risk(model.examples, model.d) / task.scale
+    if _is_plain(task):
+        attrs["least_error"] = theory.optimal_risk(model.examples, model.d) / task.scale
+        result["least"] = ("episode", _least_errors(task, episodes).cpu().numpy())
     return RiskLandscape(result.assign_attrs(attrs))
 
 
@@ -169,12 +171,26 @@ def _distances(
     return ("direction", "step"), torch.stack(lengths)
 
 
+def _is_plain(task: MatrixRegression) -> bool:
+    """Whether theory knows the least risk of two layers with C_1 = 0."""
+    return type(task) is MatrixRegression and not task.noise
+
+
+def _least_errors(task: MatrixRegression, episodes: Episodes) -> Float[Tensor, " episode"]:
+    """Errors of the model that has this risk: the prediction -kappa Y X^T S^-1 x."""
+    x, query = episodes.x[:, :-1], episodes.x[:, -1:]
+    kappa = theory.optimal_mixing(x.shape[1], task.d)
+    precision = covariance_power(task.covariance, task.d, -1.0, query)
+    prediction = -kappa * (query @ precision @ x.mT) @ episodes.y[:, :-1]
+    return task.error(prediction[:, 0], episodes.target[:, -1])
+
+
 def _has_closed_form(model: LinearTransformer, task: MatrixRegression) -> bool:
     """Whether `theory.icl_risk` of K is the risk, as long as D moves nothing to or from the query
     but its x.
     """
     config = model.config
-    plain = type(task) is MatrixRegression and not task.covariance and not task.noise
+    plain = _is_plain(task) and not task.covariance
     blind = config.n_layers == 2 and not config.first_compares and not config.causal
     return plain and blind and config.weights is AttentionWeights.SCALAR
 

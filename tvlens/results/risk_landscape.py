@@ -25,14 +25,16 @@ class RiskLandscape(Result):
     - `closed_form` (seed, direction, step), of two layers with C_1 = 0: the error that K alone has
       by theory. It is the error without dropout as long as D moves nothing between query and
       examples, and nothing in the second layer.
+    - `least` (episode), of a task without noise: errors of the best two layers with C_1 = 0, whose
+      risk theory knows.
     - `gradient_products` (seed, point, tokens, component, batch, batch_): inner products of the
       gradients of the error of batches of episodes. The component `inside` is tangent to the sets
       that theory finds minimisers in, `outside` is the rest. The point is the model, the nearest
       point of S_P, or one a little (a tenth of its length) away from that, as a comparison.
 
     A direction has a `kind` (`along` S_P, `across`, `flat`, `nearly flat`) and a `part`, what
-    moves; random directions share theirs. Attributes: `format`, `examples`, `d`, and without noise
-    `optimal_error`, the least of two layers with C_1 = 0.
+    moves; random directions share theirs. Attributes: `format`, `examples`, `d`, and `least_error`,
+    the mean of `least` over all episodes there are.
     """
 
     def curves(self) -> xr.Dataset:
@@ -78,13 +80,15 @@ class RiskLandscape(Result):
     def scores(self) -> pd.DataFrame:
         """Errors here and around; `dropped` in brackets where tokens are.
 
-        - `error`: of the models.
+        - `error`: of the models. `error above the least`: above that of the best two layers with
+          C_1 = 0 on the same episodes, which leaves little to chance; and above `least_error`,
+          `closed form above the least`, with the smallest and largest of the seeds as interval.
         - `lowest along {part}`: the step at which the mean error is least, among those taken.
         - `cost of {part}`: mean error a quarter step away, either way, above that of the model.
         - `gradient inside`, `gradient outside`: of the models; `gradient outside, away`: at the
           point to compare with.
         """
-        rows = {}
+        rows = self._above_the_least()
         errors = self._parts()
         for tokens in self.data.tokens.values:
             ending = "" if tokens == "all" else f" ({tokens})"
@@ -105,6 +109,17 @@ class RiskLandscape(Result):
                 name = f"gradient {component}" + (", away" if point == "away" else "")
                 rows[name + ending] = lengths.sel(component=component, point=point)
         return score_table(rows)
+
+    def _above_the_least(self) -> dict[str, xr.Dataset | tuple[float, float, float]]:
+        data = self.data.sel(step=0).isel(direction=0)
+        rows = {}
+        if "least" in data:
+            above = (data.error.sel(tokens="all") - data.least).reset_coords(drop=True)
+            rows["error above the least"] = self._means(above)
+        if "closed_form" in data:
+            seeds = data.closed_form.values - self.data.attrs["least_error"]
+            rows["closed form above the least"] = (seeds.mean(), seeds.min(), seeds.max())
+        return rows
 
     def _parts(self) -> xr.DataArray:
         """Errors, the mean over the directions of a part."""
