@@ -65,12 +65,14 @@ from .results import Geometry as Geometry
 from .results import History as History
 from .results import ICLCurve as ICLCurve
 from .results import InformationFlow as InformationFlow
+from .results import LearnedStructure as LearnedStructure
 from .results import LocalityMap as LocalityMap
 from .results import NoiseCurves as NoiseCurves
 from .results import PartEffects as PartEffects
 from .results import PatchMap as PatchMap
 from .results import Pruning as Pruning
 from .results import RankSweep as RankSweep
+from .results import RiskLandscape as RiskLandscape
 from .results import SaliencyMap as SaliencyMap
 from .results import SeveralVectors as SeveralVectors
 from .results import TaskVectors as TaskVectors

@@ -12,12 +12,14 @@ from tvlens.analysis.emergence import emergence
 from tvlens.analysis.geometry import geometry
 from tvlens.analysis.icl_curve import icl_curve
 from tvlens.analysis.information_flow import information_flow
+from tvlens.analysis.learned_structure import learned_structure
 from tvlens.analysis.locality_map import locality_map
 from tvlens.analysis.noise import noise
 from tvlens.analysis.part_effects import part_effects
 from tvlens.analysis.patch_map import patch_map
 from tvlens.analysis.pruning import pruning
 from tvlens.analysis.rank_sweep import item_tests, rank_sweep
+from tvlens.analysis.risk_landscape import risk_landscape
 from tvlens.analysis.saliency_map import saliency_map
 from tvlens.analysis.several_vectors import several_vectors
 from tvlens.analysis.task_vectors import task_vectors
@@ -38,12 +40,14 @@ __all__ = [
     "icl_curve",
     "information_flow",
     "item_tests",
+    "learned_structure",
     "locality_map",
     "noise",
     "part_effects",
     "patch_map",
     "pruning",
     "rank_sweep",
+    "risk_landscape",
     "saliency_map",
     "several_vectors",
     "task_vectors",

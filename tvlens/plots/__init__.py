@@ -22,6 +22,7 @@ from tvlens.plots.geometry import plot_geometry, plot_geometry_over_layers
 from tvlens.plots.history import plot_history
 from tvlens.plots.icl_curve import plot_icl_curve
 from tvlens.plots.information_flow import plot_information_flow
+from tvlens.plots.learned_structure import plot_learned_structure, plot_structure_distances
 from tvlens.plots.locality_map import plot_locality
 from tvlens.plots.noise_curves import plot_noise, plot_noise_differences
 from tvlens.plots.page import Section, write_page
@@ -30,6 +31,7 @@ from tvlens.plots.patch_map import plot_patch_map
 from tvlens.plots.pruning import plot_pruning, plot_pruning_curve
 from tvlens.plots.questions import QUESTIONS, Question, question_of
 from tvlens.plots.rank_sweep import plot_rank_sweep, plot_rank_sweep_outcomes
+from tvlens.plots.risk_landscape import plot_risk_landscape
 from tvlens.plots.saliency_map import plot_saliency_map
 from tvlens.plots.several_vectors import plot_several_vectors
 from tvlens.plots.transfer import plot_transfer
@@ -60,6 +62,7 @@ __all__ = [
     "plot_history",
     "plot_icl_curve",
     "plot_information_flow",
+    "plot_learned_structure",
     "plot_locality",
     "plot_noise",
     "plot_noise_differences",
@@ -70,9 +73,11 @@ __all__ = [
     "plot_pruning_curve",
     "plot_rank_sweep",
     "plot_rank_sweep_outcomes",
+    "plot_risk_landscape",
     "plot_saliency_map",
     "plot_several_vectors",
     "plot_shift_differences",
+    "plot_structure_distances",
     "plot_transfer",
     "plot_vocabulary",
     "question_of",

@@ -32,6 +32,7 @@ from tvlens.results.intervals import (
     resampled_means,
     seed_resampled_means,
 )
+from tvlens.results.learned_structure import LearnedStructure
 from tvlens.results.locality_map import LocalityMap
 from tvlens.results.noise_curves import NoiseCurves, noise_table
 from tvlens.results.part_effects import PartEffects
@@ -39,6 +40,7 @@ from tvlens.results.patch_map import PatchMap
 from tvlens.results.pruning import Pruning, cached_tokens
 from tvlens.results.rank_sweep import RankSweep
 from tvlens.results.ratios import mean_with_interval, ratio_of_means, recovery
+from tvlens.results.risk_landscape import RiskLandscape
 from tvlens.results.saliency_map import SaliencyMap
 from tvlens.results.several_vectors import SeveralVectors
 from tvlens.results.shifted_errors import (
@@ -67,6 +69,7 @@ __all__ = [
     "History",
     "ICLCurve",
     "InformationFlow",
+    "LearnedStructure",
     "LocalityMap",
     "NoiseCurves",
     "PartEffects",
@@ -74,6 +77,7 @@ __all__ = [
     "Pruning",
     "RankSweep",
     "Result",
+    "RiskLandscape",
     "SaliencyMap",
     "SeveralVectors",
     "ShiftedErrors",

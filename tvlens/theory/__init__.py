@@ -13,6 +13,7 @@ from tvlens.theory.structured_matrices import project_identity, project_precisio
 from tvlens.theory.structured_positions import (
     StructuredPositions,
     project_exchangeable,
+    project_tangent,
     project_task_vectors,
     task_vector_part,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "project_exchangeable",
     "project_identity",
     "project_precision",
+    "project_tangent",
     "project_task_vectors",
     "rank_one_swap",
     "task_vector_part",

@@ -100,6 +100,29 @@ def project_task_vectors(
     return project_exchangeable(D, DemonstrationFormat.TRIPLET) + _joined(formation)
 
 
+def project_tangent(
+    change: Float[Tensor, "position position"],
+    D: Float[Tensor, "position position"],
+    format: DemonstrationFormat,
+) -> Float[Tensor, "position position"]:
+    """The part of a change of D that stays in S_P to first order.
+
+    The derivative of the projection at the point of S_P nearest to D, and an orthogonal projection.
+    Where L4 = 0, S_P has a corner and no tangents; L5 is then arbitrary.
+    """
+    inside = project_exchangeable(change, format)
+    if Role.ARROW not in format.roles:
+        return inside
+    _, to_arrow, mixing = task_vector_part(D)
+    lead = mixing / mixing.norm().clamp_min(torch.finfo(D.dtype).tiny)
+    formation = _blocks(change, format)[0::2, 1]
+    rest = formation - to_arrow[:, None, None] * torch.einsum("s,sij->ij", to_arrow, formation)
+    rest = rest - (rest * lead).sum((1, 2))[:, None, None] * lead
+    kept = torch.zeros_like(_blocks(change, format))
+    kept[0::2, 1] = formation - rest
+    return inside + _joined(kept)
+
+
 def _blocks(
     D: Float[Tensor, "position position"], format: DemonstrationFormat
 ) -> Float[Tensor, "role role shot shot"]:
