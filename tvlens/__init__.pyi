@@ -64,6 +64,7 @@ from .results import Geometry as Geometry
 from .results import History as History
 from .results import ICLCurve as ICLCurve
 from .results import InformationFlow as InformationFlow
+from .results import LinearRisk as LinearRisk
 from .results import LocalityMap as LocalityMap
 from .results import NoiseCurves as NoiseCurves
 from .results import PartEffects as PartEffects

@@ -11,6 +11,7 @@ from tvlens.analysis.emergence import emergence
 from tvlens.analysis.geometry import geometry
 from tvlens.analysis.icl_curve import icl_curve
 from tvlens.analysis.information_flow import information_flow
+from tvlens.analysis.linear_risk import linear_risk
 from tvlens.analysis.locality_map import locality_map
 from tvlens.analysis.noise import noise
 from tvlens.analysis.part_effects import part_effects
@@ -33,6 +34,7 @@ __all__ = [
     "geometry",
     "icl_curve",
     "information_flow",
+    "linear_risk",
     "locality_map",
     "noise",
     "part_effects",

@@ -21,6 +21,7 @@ from tvlens.plots.geometry import plot_geometry, plot_geometry_over_layers
 from tvlens.plots.history import plot_history
 from tvlens.plots.icl_curve import plot_icl_curve
 from tvlens.plots.information_flow import plot_information_flow
+from tvlens.plots.linear_risk import plot_linear_risk
 from tvlens.plots.locality_map import plot_locality
 from tvlens.plots.noise_curves import plot_noise, plot_noise_differences
 from tvlens.plots.page import Section, write_page
@@ -56,6 +57,7 @@ __all__ = [
     "plot_history",
     "plot_icl_curve",
     "plot_information_flow",
+    "plot_linear_risk",
     "plot_locality",
     "plot_noise",
     "plot_noise_differences",

@@ -31,6 +31,7 @@ from tvlens.results.intervals import (
     resampled_means,
     seed_resampled_means,
 )
+from tvlens.results.linear_risk import LinearRisk
 from tvlens.results.locality_map import LocalityMap
 from tvlens.results.noise_curves import NoiseCurves, noise_table
 from tvlens.results.part_effects import PartEffects
@@ -63,6 +64,7 @@ __all__ = [
     "History",
     "ICLCurve",
     "InformationFlow",
+    "LinearRisk",
     "LocalityMap",
     "NoiseCurves",
     "PartEffects",
