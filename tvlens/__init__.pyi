@@ -57,8 +57,10 @@ from .results import BijectionAnswers as BijectionAnswers
 from .results import Conflict as Conflict
 from .results import Contributions as Contributions
 from .results import Decodability as Decodability
+from .results import DemonstrationWeights as DemonstrationWeights
 from .results import Disentanglement as Disentanglement
 from .results import DistributionShifts as DistributionShifts
+from .results import DropoutRisk as DropoutRisk
 from .results import Emergence as Emergence
 from .results import Geometry as Geometry
 from .results import History as History

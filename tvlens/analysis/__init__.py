@@ -5,8 +5,10 @@ from tvlens.analysis.bijections import bijections
 from tvlens.analysis.conflict import conflict
 from tvlens.analysis.contributions import contributions
 from tvlens.analysis.decodability import decodability
+from tvlens.analysis.demonstration_weights import demonstration_weights
 from tvlens.analysis.disentanglement import disentanglement
 from tvlens.analysis.distribution_shifts import distribution_shifts
+from tvlens.analysis.dropout_risk import dropout_risk
 from tvlens.analysis.emergence import emergence
 from tvlens.analysis.geometry import geometry
 from tvlens.analysis.icl_curve import icl_curve
@@ -28,8 +30,10 @@ __all__ = [
     "conflict",
     "contributions",
     "decodability",
+    "demonstration_weights",
     "disentanglement",
     "distribution_shifts",
+    "dropout_risk",
     "emergence",
     "geometry",
     "icl_curve",

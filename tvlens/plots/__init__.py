@@ -13,8 +13,10 @@ from tvlens.plots.decodability import (
     plot_decodability_and_recovery,
     plot_probe_targets,
 )
+from tvlens.plots.demonstration_weights import plot_demonstration_weights
 from tvlens.plots.disentanglement import plot_disentanglement
 from tvlens.plots.distribution_shifts import plot_distribution_shifts, plot_shift_differences
+from tvlens.plots.dropout_risk import plot_dropout_risk
 from tvlens.plots.emergence import plot_emergence, plot_emergence_animation
 from tvlens.plots.export import PAPER, PaperSize, paper_figure, write_figure
 from tvlens.plots.geometry import plot_geometry, plot_geometry_over_layers
@@ -48,8 +50,10 @@ __all__ = [
     "plot_contributions",
     "plot_decodability",
     "plot_decodability_and_recovery",
+    "plot_demonstration_weights",
     "plot_disentanglement",
     "plot_distribution_shifts",
+    "plot_dropout_risk",
     "plot_emergence",
     "plot_emergence_animation",
     "plot_geometry",

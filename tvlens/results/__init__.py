@@ -14,8 +14,10 @@ from tvlens.results.collection import (
 from tvlens.results.conflict import Conflict
 from tvlens.results.contributions import Contributions
 from tvlens.results.decodability import Decodability
+from tvlens.results.demonstration_weights import DemonstrationWeights
 from tvlens.results.disentanglement import Disentanglement
 from tvlens.results.distribution_shifts import DistributionShifts
+from tvlens.results.dropout_risk import DropoutRisk
 from tvlens.results.emergence import Emergence
 from tvlens.results.geometry import Geometry
 from tvlens.results.history import History
@@ -57,8 +59,10 @@ __all__ = [
     "Conflict",
     "Contributions",
     "Decodability",
+    "DemonstrationWeights",
     "Disentanglement",
     "DistributionShifts",
+    "DropoutRisk",
     "Emergence",
     "Geometry",
     "History",
