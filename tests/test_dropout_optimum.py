@@ -8,7 +8,6 @@ from torch.testing import assert_close
 import tvlens as tvl
 from tvlens import theory
 
-
 ALL, UP_TO_OWN, BEFORE_OWN = theory.ArrowSources
 
 

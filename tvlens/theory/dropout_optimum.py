@@ -84,6 +84,7 @@ def optimal_dropout_mixing(
         mixing = flat[2:].view_as(seen) * seen
         return MixingTerms(flat[0] * y_reaches_x, flat[1], flat.new_tensor(-1.0)), mixing
 
+    @torch.enable_grad()
     def risk_and_slope(values: np.ndarray) -> tuple[float, np.ndarray]:
         flat = torch.tensor(values, requires_grad=True)
         risk = dropout_risk(*unpacked(flat), d, keep)
