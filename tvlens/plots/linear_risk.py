@@ -7,6 +7,7 @@ from tvlens.plots.theme import MODEL_COLOURS, TEMPLATE
 from tvlens.results import LinearRisk, figure
 
 COLOURS = dict(zip(("single", "pairwise", "triplet"), MODEL_COLOURS, strict=False))
+TICKS = [step * 10.0**power for power in range(-4, 2) for step in (1, 2, 5)]
 
 
 def plot_linear_risk(result: LinearRisk) -> go.Figure:
@@ -33,7 +34,8 @@ def plot_linear_risk(result: LinearRisk) -> go.Figure:
                 legendgroup=str(format),
                 showlegend=first,
                 mode="lines",
-                line={"color": colour},
+                # Triplets often hide pairs.
+                line={"color": colour, "dash": "dot" if format == "triplet" else "solid"},
             )
             dots = go.Scatter(
                 x=seeds.layers,
@@ -46,7 +48,7 @@ def plot_linear_risk(result: LinearRisk) -> go.Figure:
             )
             drawn.add_traces([line, dots], rows=1, cols=column)
     drawn.update_xaxes(title="layers", dtick=1)
-    drawn.update_yaxes(type="log", dtick="D2")
+    drawn.update_yaxes(type="log", tickvals=TICKS, ticktext=[f"{each:g}" for each in TICKS])
     drawn.update_yaxes(title="R (dots: seeds)", col=1)
     drawn.update_layout(template=TEMPLATE, title="What do format and depth cost?", height=460)
     return drawn
