@@ -58,14 +58,17 @@ from .results import Conflict as Conflict
 from .results import Contributions as Contributions
 from .results import Decodability as Decodability
 from .results import DemonstrationValue as DemonstrationValue
+from .results import DemonstrationWeights as DemonstrationWeights
 from .results import Disentanglement as Disentanglement
 from .results import DistributionShifts as DistributionShifts
+from .results import DropoutRisk as DropoutRisk
 from .results import Emergence as Emergence
 from .results import Geometry as Geometry
 from .results import History as History
 from .results import ICLCurve as ICLCurve
 from .results import InformationFlow as InformationFlow
 from .results import LearnedStructure as LearnedStructure
+from .results import LinearRisk as LinearRisk
 from .results import LocalityMap as LocalityMap
 from .results import NoiseCurves as NoiseCurves
 from .results import PartEffects as PartEffects

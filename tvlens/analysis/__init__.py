@@ -6,13 +6,16 @@ from tvlens.analysis.conflict import conflict
 from tvlens.analysis.contributions import contributions
 from tvlens.analysis.decodability import decodability
 from tvlens.analysis.demonstration_value import demonstration_value
+from tvlens.analysis.demonstration_weights import demonstration_weights
 from tvlens.analysis.disentanglement import disentanglement
 from tvlens.analysis.distribution_shifts import distribution_shifts
+from tvlens.analysis.dropout_risk import dropout_risk
 from tvlens.analysis.emergence import emergence
 from tvlens.analysis.geometry import geometry
 from tvlens.analysis.icl_curve import icl_curve
 from tvlens.analysis.information_flow import information_flow
 from tvlens.analysis.learned_structure import learned_structure
+from tvlens.analysis.linear_risk import linear_risk
 from tvlens.analysis.locality_map import locality_map
 from tvlens.analysis.noise import noise
 from tvlens.analysis.part_effects import part_effects
@@ -33,14 +36,17 @@ __all__ = [
     "contributions",
     "decodability",
     "demonstration_value",
+    "demonstration_weights",
     "disentanglement",
     "distribution_shifts",
+    "dropout_risk",
     "emergence",
     "geometry",
     "icl_curve",
     "information_flow",
     "item_tests",
     "learned_structure",
+    "linear_risk",
     "locality_map",
     "noise",
     "part_effects",

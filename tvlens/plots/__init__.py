@@ -14,8 +14,10 @@ from tvlens.plots.decodability import (
     plot_probe_targets,
 )
 from tvlens.plots.demonstration_value import plot_demonstration_value
+from tvlens.plots.demonstration_weights import plot_demonstration_weights
 from tvlens.plots.disentanglement import plot_disentanglement
 from tvlens.plots.distribution_shifts import plot_distribution_shifts, plot_shift_differences
+from tvlens.plots.dropout_risk import plot_dropout_risk
 from tvlens.plots.emergence import plot_emergence, plot_emergence_animation
 from tvlens.plots.export import PAPER, PaperSize, paper_figure, write_figure
 from tvlens.plots.geometry import plot_geometry, plot_geometry_over_layers
@@ -23,6 +25,7 @@ from tvlens.plots.history import plot_history
 from tvlens.plots.icl_curve import plot_icl_curve
 from tvlens.plots.information_flow import plot_information_flow
 from tvlens.plots.learned_structure import plot_learned_structure, plot_structure_distances
+from tvlens.plots.linear_risk import plot_linear_risk
 from tvlens.plots.locality_map import plot_locality
 from tvlens.plots.noise_curves import plot_noise, plot_noise_differences
 from tvlens.plots.page import Section, write_page
@@ -53,8 +56,10 @@ __all__ = [
     "plot_decodability",
     "plot_decodability_and_recovery",
     "plot_demonstration_value",
+    "plot_demonstration_weights",
     "plot_disentanglement",
     "plot_distribution_shifts",
+    "plot_dropout_risk",
     "plot_emergence",
     "plot_emergence_animation",
     "plot_geometry",
@@ -63,6 +68,7 @@ __all__ = [
     "plot_icl_curve",
     "plot_information_flow",
     "plot_learned_structure",
+    "plot_linear_risk",
     "plot_locality",
     "plot_noise",
     "plot_noise_differences",

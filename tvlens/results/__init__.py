@@ -15,8 +15,10 @@ from tvlens.results.conflict import Conflict
 from tvlens.results.contributions import Contributions
 from tvlens.results.decodability import Decodability
 from tvlens.results.demonstration_value import DemonstrationValue
+from tvlens.results.demonstration_weights import DemonstrationWeights
 from tvlens.results.disentanglement import Disentanglement
 from tvlens.results.distribution_shifts import DistributionShifts
+from tvlens.results.dropout_risk import DropoutRisk
 from tvlens.results.emergence import Emergence
 from tvlens.results.geometry import Geometry
 from tvlens.results.history import History
@@ -33,6 +35,7 @@ from tvlens.results.intervals import (
     seed_resampled_means,
 )
 from tvlens.results.learned_structure import LearnedStructure
+from tvlens.results.linear_risk import LinearRisk
 from tvlens.results.locality_map import LocalityMap
 from tvlens.results.noise_curves import NoiseCurves, noise_table
 from tvlens.results.part_effects import PartEffects
@@ -62,14 +65,17 @@ __all__ = [
     "Contributions",
     "Decodability",
     "DemonstrationValue",
+    "DemonstrationWeights",
     "Disentanglement",
     "DistributionShifts",
+    "DropoutRisk",
     "Emergence",
     "Geometry",
     "History",
     "ICLCurve",
     "InformationFlow",
     "LearnedStructure",
+    "LinearRisk",
     "LocalityMap",
     "NoiseCurves",
     "PartEffects",

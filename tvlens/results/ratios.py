@@ -8,7 +8,12 @@ import xarray as xr
 from jaxtyping import Float
 
 from tvlens.results.bounds import BOUNDS, label_bounds
-from tvlens.results.intervals import interval, paired_difference, resampled_means
+from tvlens.results.intervals import (
+    interval,
+    paired_difference,
+    resampled_means,
+    seed_resampled_means,
+)
 
 NOTHING = (np.nan, np.nan, np.nan)
 """The row of a score that is not defined."""
@@ -87,6 +92,12 @@ def defined(whole: Float[np.ndarray, "episode ..."]) -> Float[np.ndarray, "episo
     """A whole, or nan where its mean is below three standard errors and a share means nothing."""
     standard_error = whole.std(0, ddof=1) / np.sqrt(len(whole))
     return np.where(whole.mean(0) <= 3 * standard_error, np.nan, whole)
+
+
+def mean_over_seeds(values: Float[np.ndarray, "seed episode"]) -> tuple[float, float, float]:
+    """The mean with its 95% interval over training seeds and the episodes that they share."""
+    low, high = interval(seed_resampled_means(values))
+    return float(values.mean()), float(low), float(high)
 
 
 def effective_number(values: Float[np.ndarray, "... place"]) -> Float[np.ndarray, "..."]:

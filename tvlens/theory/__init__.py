@@ -4,6 +4,12 @@ Formulas of Dong et al. (arXiv 2506.09048) as functions of plain tensors, for mo
 with. Unless another is given, x, and the rows of W, are standard normal and y = W x.
 """
 
+from tvlens.theory.dropout_optimum import (
+    ArrowSources,
+    DropoutOptimum,
+    optimal_dropout_mixing,
+    optimal_pairs_dropout_risk,
+)
 from tvlens.theory.end_of_sequence import Head, end_of_sequence_heads
 from tvlens.theory.live_positions import live_positions
 from tvlens.theory.mixing import MixingTerms, mixing_matrix, mixing_terms
@@ -19,6 +25,8 @@ from tvlens.theory.structured_positions import (
 )
 
 __all__ = [
+    "ArrowSources",
+    "DropoutOptimum",
     "Head",
     "MixingTerms",
     "StructuredPositions",
@@ -28,7 +36,9 @@ __all__ = [
     "live_positions",
     "mixing_matrix",
     "mixing_terms",
+    "optimal_dropout_mixing",
     "optimal_mixing",
+    "optimal_pairs_dropout_risk",
     "optimal_risk",
     "project_exchangeable",
     "project_identity",

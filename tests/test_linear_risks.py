@@ -1,0 +1,64 @@
+"""Risks of linear transformers, and what each example weighs in their vectors."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Generator
+
+import tvlens as tvl
+from tvlens.analysis import demonstration_weights, dropout_risk, linear_risk
+from tvlens.demonstrations import DemonstrationFormat
+from tvlens.models import LinearConfig, LinearTransformer
+from tvlens.patching import Site
+from tvlens.prompts import Role
+from tvlens.tasks import MatrixRegression, fresh_queries, sample_episodes
+
+TASK = MatrixRegression(2)
+
+
+def model(format: DemonstrationFormat, layers: int, examples: int, seed: int = 0):
+    generator = Generator().manual_seed(seed)
+    config = LinearConfig(layers)
+    return LinearTransformer(config, 2, format, examples, generator=generator)
+
+
+def episodes(shots: int, batch: int = 6) -> tvl.Episodes:
+    return sample_episodes(TASK, batch, shots, generator=Generator().manual_seed(1))
+
+
+def test_models_that_answer_nothing_have_an_R_of_d():
+    models = [model(DemonstrationFormat.SINGLE, layers, 3) for layers in (1, 2)]
+    for each in models:
+        for weight in each.parameters():
+            weight.data.zero_()
+    result = linear_risk(models, TASK, episodes(5))
+    y = episodes(5).target[:, 3].numpy()
+    np.testing.assert_allclose(result.data.error, [(y**2).sum(1) / 4] * 2, rtol=1e-5)
+    assert result.table().optimum.iloc[0] == pytest.approx(2 * 3 / 6)
+    assert result.scores().index.tolist() == ["single-1x3", "single-2x3"]
+
+
+def test_without_dropout_nothing_is_dropped():
+    models = [model(format, 2, 3) for format in list(DemonstrationFormat)[1:3]]
+    result = dropout_risk(models, TASK, episodes(4), generator=Generator().manual_seed(2))
+    np.testing.assert_array_equal(result.data.dropped, result.data.whole)
+    np.testing.assert_allclose(result.data.optimum, 2 * 3 / 6, rtol=1e-6)
+
+
+def test_the_arrow_shifts_by_its_weight_of_each_example():
+    planted = model(DemonstrationFormat.TRIPLET, 2, 3)
+    block, given = planted.blocks[0], episodes(4)
+    weights = torch.tensor([1.0, -2.0, 4.0])
+    with torch.no_grad():
+        for weight in block.parameters():
+            weight.zero_()
+        attention = next(each for each in block.modules() if hasattr(each, "D"))
+        attention.B.fill_(1.0)
+        attention.D[2:11:3, 10] = weights
+    others = fresh_queries(TASK, given, generator=Generator().manual_seed(3))
+    site = Site(1, Role.ARROW, -1)
+    result = demonstration_weights([planted], planted.format.context, given, others, site)
+    moved = (others.y - given.y)[:, :3] * weights[:, None]
+    held = (given.y[:, :3] * weights[:, None]).sum(1)
+    expected = moved.norm(dim=-1) / held.norm(dim=-1, keepdim=True)
+    np.testing.assert_allclose(result.data["shift"][0], expected, rtol=1e-4)

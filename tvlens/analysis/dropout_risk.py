@@ -1,0 +1,84 @@
+"""Do task vectors help where tokens drop out?"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Generator
+
+from tvlens.demonstrations import DemonstrationFormat
+from tvlens.errors import InputError
+from tvlens.models import LinearTransformer
+from tvlens.prompts import Episodes
+from tvlens.results import DropoutRisk
+from tvlens.tasks import Task
+from tvlens.theory import optimal_dropout_mixing, optimal_pairs_dropout_risk
+
+
+@torch.no_grad()
+def dropout_risk(
+    models: Sequence[LinearTransformer],
+    task: Task,
+    episodes: Episodes,
+    *,
+    generator: Generator,
+) -> DropoutRisk:
+    """Errors of models under the dropout of their own training, and without.
+
+    After Proposition 5 of Dong et al. (arXiv 2506.09048).
+
+    Args:
+        models: pairs and triplets of one number of examples, several seeds and keeps.
+        task: what they were trained on.
+        episodes: the same for all; the last example is asked after all others.
+        generator: draws the tokens that are lost, on the episodes' device.
+
+    Raises:
+        InputError: there is no model, or one is not of pairs or triplets or of another number of
+            examples than the episodes.
+    """
+    n = episodes.shots - 1
+    formats = (DemonstrationFormat.PAIRWISE, DemonstrationFormat.TRIPLET)
+    wrong = [each for each in models if each.format not in formats or each.examples != n]
+    if wrong or not models:
+        got = f"{wrong[0].format.name} of {wrong[0].examples}" if wrong else "no model"
+        raise InputError(f"Expected models of pairs or triplets of {n} examples, got {got}.")
+    dropped, whole, labels, seen = [], [], [], Counter()
+    for model in models:
+        prompt = model.format.context(episodes)
+        kept = model.sample_kept(episodes.batch, generator=generator)
+        for errors, mask in ((dropped, kept), (whole, None)):
+            outputs = model(prompt.inputs, prompt.position_ids, only=slice(-1, None), kept=mask)
+            errors.append(task.error(outputs[:, 0], episodes.target[:, -1]).cpu().numpy())
+        kind = (model.format.value, model.config.dropout.keep)
+        seen[kind] += 1
+        labels.append((*kind, seen[kind]))
+    names = ("run_format", "run_keep", "seed")
+    columns = zip(names, zip(*labels, strict=True), strict=True)
+    keeps, d = sorted({keep for _, keep, _ in labels}), models[0].d
+    return DropoutRisk(
+        xr.Dataset(
+            {
+                "dropped": (("run", "episode"), np.stack(dropped)),
+                "whole": (("run", "episode"), np.stack(whole)),
+                "optimum": (("format", "keep"), _optima(n, d, keeps)),
+            },
+            coords={
+                "format": [each.value for each in formats],
+                "keep": keeps,
+                **{name: ("run", list(values)) for name, values in columns},
+            },
+            attrs={"d": d, "examples": n, "task": type(task).__name__},
+        )
+    )
+
+
+def _optima(n: int, d: int, keeps: list[float]) -> list[list[float]]:
+    """The least R of pairs and of triplets."""
+    starts = Generator().manual_seed(0)
+    return [
+        [optimal_pairs_dropout_risk(n, d, keep) / d for keep in keeps],
+        [optimal_dropout_mixing(n, d, keep, generator=starts).risk / d for keep in keeps],
+    ]

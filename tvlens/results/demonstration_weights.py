@@ -1,0 +1,52 @@
+"""How much each example of a context weighs in a vector."""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy import stats
+
+from tvlens.results.base import Result
+from tvlens.results.intervals import interval, seed_resampled_means
+from tvlens.results.ratios import score_table
+
+
+class DemonstrationWeights(Result):
+    """How far a vector moves when the output of one example alone is another one.
+
+    - `shift` (seed, episode, example): |z' - z| / |z|, examples counted from 1.
+
+    Attributes: `layer`, `role`.
+    """
+
+    def table(self) -> pd.DataFrame:
+        """Mean shift by example, with its 95% interval over seeds and episodes."""
+        low, high = interval(seed_resampled_means(self._values()))
+        columns = {"estimate": self._values().mean((0, 1)), "low": low, "high": high}
+        return pd.DataFrame(columns, index=pd.Index(self.data.example.values, name="example"))
+
+    def scores(self) -> pd.DataFrame:
+        """How the mean shift goes with the number of the example.
+
+        - `order`: Spearman's correlation of the two; 1 if each example weighs more than the one
+          before, and its interval is over seeds and episodes.
+        - `last_over_first`: ratio of the mean shifts of the last example and the first.
+        """
+        drawn, mean = seed_resampled_means(self._values()), self._values().mean((0, 1))
+        order, ratio = _order(mean[None])[0], mean[-1] / mean[0]
+        return score_table(
+            {
+                "order": (order, *interval(_order(drawn))),
+                "last_over_first": (ratio, *interval(drawn[:, -1] / drawn[:, 0])),
+            }
+        )
+
+    def _values(self) -> Float[np.ndarray, "seed episode example"]:
+        return self.data["shift"].transpose("seed", "episode", "example").values
+
+
+def _order(means: Float[np.ndarray, "row example"]) -> Float[np.ndarray, " row"]:
+    """Spearman's correlation of each row with 1, 2, 3, ..; nan where all are equal."""
+    ranks = stats.rankdata(means, axis=1) - (means.shape[1] + 1) / 2
+    numbers = np.arange(means.shape[1]) - (means.shape[1] - 1) / 2
+    with np.errstate(invalid="ignore"):
+        return ranks @ numbers / np.sqrt((ranks**2).sum(1) * (numbers**2).sum())

@@ -1,0 +1,70 @@
+"""Risks of linear transformers under the token dropout that they are trained with."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+
+from tvlens.results.base import Result
+from tvlens.results.bounds import BOUNDS
+from tvlens.results.intervals import interval, seed_resampled_means
+from tvlens.results.ratios import mean_over_seeds, score_table
+
+
+class DropoutRisk(Result):
+    """Errors of pairs and triplets with tokens dropped as in training, and with none.
+
+    - `dropped`, `whole` (run, episode): the task's error, risk / d^2. A run has the labels
+      `run_format`, `run_keep` (probability that a token stays) and `seed`.
+    - `optimum` (format, keep): the least R under `DropoutKind.INPUT` of models with C_1 = 0. Models
+      that compare inputs in their first layer may be better.
+
+    R is d times the error. Attributes: `d`, `examples`, `task`.
+    """
+
+    def cell(self, variable: str, format: str, keep: float) -> Float[np.ndarray, "seed episode"]:
+        """R of all seeds of one kind; none if there is no such model."""
+        values = self.data[variable].transpose("run", "episode")
+        chosen = (values.run_format == format) & (values.run_keep == keep)
+        return self.data.attrs["d"] * values.values[chosen.values]
+
+    def table(self) -> pd.DataFrame:
+        """Mean R under dropout by format and keep (95% over seeds and episodes), with `whole`, the
+        R without dropout, and `optimum`.
+        """
+        rows = {}
+        for format, keep in sorted(zip(*self._labels(), strict=True)):
+            dropped = mean_over_seeds(self.cell("dropped", format, keep))
+            whole = self.cell("whole", format, keep).mean()
+            optimum = float(self.data.optimum.sel(format=format, keep=keep))
+            rows[format, keep] = (*dropped, whole, optimum)
+        table = pd.DataFrame.from_dict(rows, orient="index", columns=[*BOUNDS, "whole", "optimum"])
+        table.index = pd.MultiIndex.from_tuples(rows, names=["format", "keep"])
+        return table
+
+    def scores(self) -> pd.DataFrame:
+        """R under dropout of every format and keep, and `gain at KEEP`: (P - T) / P, the share of
+        the risk of pairs that triplets save, on the same episodes.
+        """
+        rows = {
+            f"{format} at {keep}": tuple(row[list(BOUNDS)])
+            for (format, keep), row in self.table().iterrows()
+        }
+        for keep in sorted(set(self._labels()[1])):
+            pairs, triplets = (self.cell("dropped", f, keep) for f in ("pairwise", "triplet"))
+            if len(pairs) and len(triplets):
+                drawn = 1 - seed_resampled_means(triplets) / seed_resampled_means(pairs)
+                low, high = interval(drawn)
+                gain = 1 - triplets.mean() / pairs.mean()
+                rows[f"gain at {keep}"] = (float(gain), float(low), float(high))
+        return score_table(rows)
+
+    def seed_means(self) -> xr.DataArray:
+        """R under dropout of every run."""
+        return self.data.attrs["d"] * self.data.dropped.mean("episode")
+
+    def _labels(self) -> tuple[list[str], list[float]]:
+        """Format and keep of every kind of run."""
+        formats, keeps = self.data.run_format.values.tolist(), self.data.run_keep.values.tolist()
+        kinds = sorted(set(zip(formats, keeps, strict=True)))
+        return [format for format, _ in kinds], [keep for _, keep in kinds]
