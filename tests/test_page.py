@@ -61,12 +61,12 @@ def planted() -> tvl.LocalityMap:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a model that ships and of a tiny one with snapshots, from few episodes."""
+    """The report of models that ship and of a tiny one with snapshots, from few episodes."""
     folder = tmp_path_factory.mktemp("report")
-    preset = tvl.PRESETS["relations-tvp-small"]
+    preset = tvl.PRESETS["linear-tvp-small"]
     tiny = replace(
         preset,
-        task=tvl.Relations(symbols=3, relations=4),
+        task=tvl.LinearRegression(d=1),
         model=replace(preset.model, n_layers=2, d_model=32, n_heads=2),
         objective=replace(preset.objective, tvp_layer=1),
         train=replace(preset.train, steps=300, batch=64, examples=4, warmup=20, log_every=20),
@@ -76,7 +76,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.syspath_prepend(str(ROOT / "analyses"))
         import report as script  # pyright: ignore[reportMissingImports]
 
-        models = ("offset-tvp", str(folder / "tiny"))
+        models = ("offset-tvp", "relations-tvp", str(folder / "tiny"))
         script.main(
             script.Report(models=models, out=folder / "out", episodes=96, examples=4, device="cpu")
         )

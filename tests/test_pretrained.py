@@ -55,9 +55,11 @@ def test_the_tvp_loss_puts_the_task_into_the_prescribed_vector(pair: str) -> Non
 def test_bijections_are_learned_in_context_and_one_vector_is_one_example() -> None:
     run = tvl.load_pretrained("bijections-vanilla", device="cpu")
     generator = torch.Generator().manual_seed(2718)
-    episodes = tvl.sample_episodes(run.experiment.task, 1024, 9, generator=generator)
-    queries = tvl.fresh_queries(run.experiment.task, episodes, generator=generator)
-    asked = (run.model, run.experiment.task, run.experiment.format, episodes, queries)
+    task, format = run.experiment.task, run.experiment.format
+    assert isinstance(task, tvl.Bijections)
+    episodes = tvl.sample_episodes(task, 1024, 9, generator=generator)
+    queries = tvl.fresh_queries(task, episodes, generator=generator)
+    asked = (run.model, task, format, episodes, queries)
     accuracy = tvl.analysis.bijections(*asked, generator=generator).accuracy().estimate
     assert float(accuracy.sel(score="icl").min()) >= 0.99
     assert float(accuracy.sel(score="equals").min()) >= 0.9
