@@ -5,7 +5,7 @@ import xarray as xr
 from plotly.subplots import make_subplots
 
 from tvlens.plots.bands import line_with_band
-from tvlens.plots.theme import MODEL_COLOURS, TEMPLATE
+from tvlens.plots.theme import TEMPLATE, model_colours
 from tvlens.results import RiskLandscape, figure
 
 KINDS = {
@@ -79,16 +79,14 @@ def _(result: RiskLandscape) -> go.Figure:
 
 
 def _styles(curves: xr.Dataset) -> dict[str, tuple[str, str]]:
-    """Colour and dash of each part: colours differ within a panel, and dashes say the layer."""
-    styles = {}
-    for kind in KINDS:
-        parts = [str(part) for part in curves.part.values[curves.kind.values == kind]]
-        names = list(dict.fromkeys(part.partition(", layer")[0] for part in parts))
-        for part in parts:
-            name, _, layer = part.partition(", layer ")
-            dash = ("solid", "dash", "dot")[int(layer or 1) % 3 - 1]
-            styles[part] = MODEL_COLOURS[names.index(name)], dash
-    return styles
+    """Colour and dash of each part: colours say what moves, and dashes in which layer."""
+    split = {part: part.partition(", layer ") for part in map(str, curves.part.values)}
+    colours = model_colours(dict.fromkeys(name for name, _, _ in split.values()))
+    dashes = ("solid", "dash", "dot")
+    return {
+        part: (colours[name], dashes[int(layer or 1) % len(dashes) - 1])
+        for part, (name, _, layer) in split.items()
+    }
 
 
 def _every(errors: xr.DataArray, part: str, tokens: str) -> list[xr.DataArray]:
