@@ -65,7 +65,12 @@ SCRIPTS: tuple[Script, ...] = tuple(
     )
 )
 
-EVERY_LAYER = (locality_sweep.SCRIPT, information_flow.SCRIPT, pruning.SCRIPT)
+EVERY_LAYER = (
+    locality_sweep.SCRIPT,
+    information_flow.SCRIPT,
+    pruning.SCRIPT,
+    several_vectors.SCRIPT,
+)
 """These ask every layer, and so take none."""
 
 

@@ -18,6 +18,7 @@ from tests.planted_triplets import (
     pair,
     planted_triplets,
 )
+from tests.readme_example import python_blocks
 from tests.transcribed import value_and_query
 from tvlens.injections import (
     Injection,
@@ -319,3 +320,8 @@ def test_saved_and_drawn(tmp_path: Path):
         metric="direction", missing="cut", source="own", injection="corrected"
     )
     np.testing.assert_allclose(lines["vectors"].y, worth.estimate)
+
+
+def test_the_code_of_the_page_runs() -> None:
+    (block,) = python_blocks("docs/analyses/demonstration_value.md")
+    exec(compile(block, "demonstration_value.md", "exec"), {"__name__": "documentation"})

@@ -11,6 +11,7 @@ from torch import Generator
 
 import tvlens as tvl
 from tests.planted_triplets import example_of_each_arrow, orthogonal_rows, planted_triplets
+from tests.readme_example import python_blocks
 from tvlens.models import LinearConfig, LinearTransformer
 from tvlens.prompts import Episodes
 from tvlens.results.rank_sweep import OUTCOMES
@@ -175,3 +176,8 @@ def test_queries_of_other_functions_are_refused():
     model = planted_triplets(orthogonal_rows(N), D)
     with pytest.raises(tvl.InputError, match="queries of the same functions"):
         tvl.analysis.rank_sweep([model], {task: (episodes, queries)})
+
+
+def test_the_code_of_the_page_runs() -> None:
+    (block,) = python_blocks("docs/analyses/rank_sweep.md")
+    exec(compile(block, "rank_sweep.md", "exec"), {"__name__": "documentation"})
