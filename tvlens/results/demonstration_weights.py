@@ -13,7 +13,7 @@ from tvlens.results.ratios import score_table
 class DemonstrationWeights(Result):
     """How far a vector moves when the output of one example alone is another one.
 
-    - `shift` (seed, episode, example): |z' - z| / |z|, examples counted from 1.
+    - `shift` (seed, episode, example): `|z' - z| / |z|`, examples counted from 1.
 
     Attributes: `layer`, `role`.
     """

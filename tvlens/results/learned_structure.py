@@ -32,7 +32,7 @@ class LearnedStructure(Result):
     """
 
     def gram(self) -> xr.DataArray:
-        """L4 L4^T over (training, seed, layer, example, example_)."""
+        """L4 L4^T over (training, seed, layer, example, `example_`)."""
         other = self.data.L4.rename(example="example_")
         return xr.dot(self.data.L4, other, dim="arrow")
 
@@ -41,7 +41,7 @@ class LearnedStructure(Result):
 
         Relative ones are lengths (Frobenius norms) over the length of what there is:
 
-        - `off_structure`: |D - nearest| / |D|, over live entries. Of the last layer of two these
+        - `off_structure`: `|D - nearest| / |D|`, over live entries. Of the last layer of two these
           are entries without an effect in S_P.
         - `off_structure_elsewhere`: the same without the column of the query's x. That token is
           never dropped, so training with dropout keeps examples there, which S_P does not.
@@ -53,8 +53,8 @@ class LearnedStructure(Result):
         - `A`, `B`, `C`: distance to the nearest multiple of the identity over their length, for
           matrices. A_1 and C_2 of two layers are not determined alone but `product`,
           A_1^T C_2 A_1, is.
-        - `mixing`: |K - kappa I| / |kappa I| with kappa the mean diagonal, for matrices with all
-          that `rest` adds. `off_diagonal`: the largest off the diagonal over |kappa|.
+        - `mixing`: `|K - kappa I| / |kappa I|` with kappa the mean diagonal, for matrices with all
+          that `rest` adds. `off_diagonal`: the largest off the diagonal over `|kappa|`.
 
         Beside them `norm`, that of D, `L4_norm`, and `kappa`, over that of the least risk.
         """

@@ -27,7 +27,7 @@ class RiskLandscape(Result):
       examples, and nothing in the second layer.
     - `least` (episode), of a task without noise: errors of the best two layers with C_1 = 0, whose
       risk theory knows.
-    - `gradient_products` (seed, point, tokens, component, batch, batch_): inner products of the
+    - `gradient_products` (seed, point, tokens, component, batch, `batch_`): inner products of the
       gradients of the error of batches of episodes. The component `inside` is tangent to the sets
       that theory finds minimisers in, `outside` is the rest. The point is the model, the nearest
       point of S_P, or one a little (a tenth of its length) away from that, as a comparison.
