@@ -132,19 +132,20 @@ def of_risks(risk: tvl.results.LinearRisk, blind: tvl.results.LinearRisk) -> lis
         claims.append(Claim(name, paper, row.estimate, row.low, row.high, bool(agrees)))
     optimum = tvl.theory.optimal_risk(5, 4) / 4
     row = blind.table().iloc[0]
-    found = [float(row[each]) for each in ("estimate", "low", "high")]
-    agrees = found[1] <= optimum <= found[2]
-    return [*claims, Claim("R with C_1 = 0", f"Prop 3, {optimum:.3g}", *found, agrees)]
+    low, high = float(row.low), float(row.high)
+    agrees, said = low <= optimum <= high, f"Prop 3, {optimum:.3g}"
+    return [*claims, Claim("R with C_1 = 0", said, float(row.estimate), low, high, agrees)]
 
 
 def of_dropout(dropout: tvl.results.DropoutRisk) -> list[Claim]:
     """Triplets do better than pairs where tokens drop out (Prop. 5)."""
-    gains = dropout.scores()
-    gains = gains[gains.index.str.startswith("gain")]
-    return [
-        Claim(f"triplets lower R under dropout: {name}", "Prop 5, > 0", *row, row.low > 0)
-        for name, row in gains[["estimate", "low", "high"]].iterrows()
-    ]
+    claims = []
+    for name, row in dropout.scores().iterrows():
+        if str(name).startswith("gain"):
+            claim = f"triplets lower R under dropout: {name}"
+            found = float(row.estimate), float(row.low), float(row.high)
+            claims.append(Claim(claim, "Prop 5, > 0", *found, bool(row.low > 0)))
+    return claims
 
 
 if __name__ == "__main__":

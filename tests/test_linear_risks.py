@@ -6,6 +6,7 @@ import torch
 from torch import Generator
 
 import tvlens as tvl
+from tests.transcribed import attention
 from tvlens.analysis import demonstration_weights, dropout_risk, linear_risk
 from tvlens.demonstrations import DemonstrationFormat
 from tvlens.models import LinearConfig, LinearTransformer
@@ -52,9 +53,9 @@ def test_the_arrow_shifts_by_its_weight_of_each_example():
     with torch.no_grad():
         for weight in block.parameters():
             weight.zero_()
-        attention = next(each for each in block.modules() if hasattr(each, "D"))
-        attention.B.fill_(1.0)
-        attention.D[2:11:3, 10] = weights
+        attn = attention(planted, 0)
+        attn.B.fill_(1.0)
+        attn.D[2:11:3, 10] = weights
     others = fresh_queries(TASK, given, generator=Generator().manual_seed(3))
     site = Site(1, Role.ARROW, -1)
     result = demonstration_weights([planted], planted.format.context, given, others, site)

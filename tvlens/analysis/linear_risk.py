@@ -43,7 +43,9 @@ def linear_risk(models: Sequence[LinearTransformer], task: Task, episodes: Episo
         n = model.examples
         prompt = model.format.context(
             Episodes(
-                *(each[:, : n + 1] for each in (episodes.x, episodes.y, episodes.target)),
+                episodes.x[:, : n + 1],
+                episodes.y[:, : n + 1],
+                episodes.target[:, : n + 1],
                 episodes.params,
             )
         )

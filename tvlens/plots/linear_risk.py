@@ -18,11 +18,13 @@ def plot_linear_risk(result: LinearRisk) -> go.Figure:
     panels = sorted(table.examples.unique())
     titles = [f"n = {n}" for n in panels]
     drawn = make_subplots(1, len(panels), subplot_titles=titles, shared_yaxes=True)
+    named: set[str] = set()
     for column, n in enumerate(panels, start=1):
         for format, rows in table[table.examples == n].groupby("format"):
-            colour = COLOURS.get(str(format), MODEL_COLOURS[-1])
+            colour = COLOURS[format] if format in COLOURS else MODEL_COLOURS[-1]
             seeds = runs[(runs.examples == n) & (runs.format == format)]
-            first = format not in {each.name for each in drawn.data}
+            first = format not in named
+            named.add(str(format))
             line = go.Scatter(
                 x=rows.layers,
                 y=rows.estimate,

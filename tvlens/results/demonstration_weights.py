@@ -33,10 +33,14 @@ class DemonstrationWeights(Result):
         """
         drawn, mean = seed_resampled_means(self._values()), self._values().mean((0, 1))
         order, ratio = _order(mean[None])[0], mean[-1] / mean[0]
+        spread = {
+            "order": (order, interval(_order(drawn))),
+            "last_over_first": (ratio, interval(drawn[:, -1] / drawn[:, 0])),
+        }
         return score_table(
             {
-                "order": (order, *interval(_order(drawn))),
-                "last_over_first": (ratio, *interval(drawn[:, -1] / drawn[:, 0])),
+                name: (float(estimate), float(low), float(high))
+                for name, (estimate, (low, high)) in spread.items()
             }
         )
 

@@ -46,9 +46,10 @@ class DropoutRisk(Result):
         """R under dropout of every format and keep, and `gain at KEEP`: (P - T) / P, the share of
         the risk of pairs that triplets save, on the same episodes.
         """
+        table = self.table()[list(BOUNDS)]
         rows = {
-            f"{format} at {keep}": tuple(row[list(BOUNDS)])
-            for (format, keep), row in self.table().iterrows()
+            f"{format} at {keep}": (float(row[0]), float(row[1]), float(row[2]))
+            for (format, keep), row in zip(table.index.to_list(), table.to_numpy(), strict=True)
         }
         for keep in sorted(set(self._labels()[1])):
             pairs, triplets = (self.cell("dropped", f, keep) for f in ("pairwise", "triplet"))

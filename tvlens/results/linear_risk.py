@@ -52,7 +52,9 @@ class LinearRisk(Result):
     def scores(self) -> pd.DataFrame:
         """Mean R of every kind of model, named `format-layersxexamples`."""
         table = self.table()[list(BOUNDS)]
-        names = [f"{format}-{layers}x{examples}" for format, layers, examples in table.index]
+        names = [
+            f"{format}-{layers}x{examples}" for format, layers, examples in table.index.to_list()
+        ]
         return table.set_index(pd.Index(names))
 
     def order(self) -> pd.DataFrame:
