@@ -43,7 +43,7 @@ def main(story: Story) -> None:
         tvl.plots.Section(
             "How low is the risk of each prompt format?",
             [tvl.plots.plot_linear_risk(risk)],
-            risk.table().reset_index().round(4),
+            risk.table().reset_index().round(4).astype(str).replace("nan", ""),
         ),
         tvl.plots.Section(
             "Do triplets gain where tokens drop out?",
