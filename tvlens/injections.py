@@ -59,14 +59,12 @@ def context_answers(
     """
     shown = episodes.shots - 1 - examples
     if missing is Missing.CUT:
-        kept = (each[:, shown:] for each in (episodes.x, episodes.y, episodes.target))
-        prompted = Episodes(*kept, params=episodes.params)
+        prompted = episodes.some_shots(slice(shown, None))
     else:
         left = torch.arange(episodes.shots, device=episodes.x.device)[:, None] < shown
         x, y = (each.masked_fill(left, 0.0) for each in (episodes.x, episodes.y))
         prompted = replace(episodes, x=x, y=y)
-    prompt = model.format.context(prompted, of=model.examples)
-    return model(prompt.inputs, prompt.position_ids, only=slice(-1, None))[:, 0]
+    return model.answer(model.format.context(prompted, of=model.examples))
 
 
 def read_vectors(

@@ -29,8 +29,7 @@ def linear_losses(
     kept = None
     if model.config.dropout.keep < 1:
         kept = model.sample_kept(episodes.batch, generator=generator)
-    outputs = model(prompt.inputs, prompt.position_ids, only=slice(-1, None), kept=kept)
-    icl = task.loss(outputs[:, 0], episodes.target[:, -1]).mean() / task.scale
+    icl = task.loss(model.answer(prompt, kept), episodes.target[:, -1]).mean() / task.scale
     total = icl
     if sparsity:
         total = icl + sparsity * torch.stack([w.abs().sum() for w in model.parameters()]).sum()

@@ -60,6 +60,10 @@ class Episodes:
         """Some of the episodes."""
         return Episodes(self.x[rows], self.y[rows], self.target[rows], self.params[rows])
 
+    def some_shots(self, shots: slice) -> "Episodes":
+        """The same episodes with some of their examples."""
+        return Episodes(self.x[:, shots], self.y[:, shots], self.target[:, shots], self.params)
+
 
 @dataclass(frozen=True)
 class Prompt:

@@ -50,8 +50,8 @@ def dropout_risk(
         prompt = model.format.context(episodes)
         kept = model.sample_kept(episodes.batch, generator=generator)
         for errors, mask in ((dropped, kept), (whole, None)):
-            outputs = model(prompt.inputs, prompt.position_ids, only=slice(-1, None), kept=mask)
-            errors.append(task.error(outputs[:, 0], episodes.target[:, -1]).cpu().numpy())
+            error = task.error(model.answer(prompt, mask), episodes.target[:, -1])
+            errors.append(error.cpu().numpy())
         kind = (model.format.value, model.config.dropout.keep)
         seen[kind] += 1
         labels.append((*kind, seen[kind]))

@@ -41,16 +41,8 @@ def linear_risk(models: Sequence[LinearTransformer], task: Task, episodes: Episo
     errors, labels, optima, seen = [], [], [], Counter()
     for model in models:
         n = model.examples
-        prompt = model.format.context(
-            Episodes(
-                episodes.x[:, : n + 1],
-                episodes.y[:, : n + 1],
-                episodes.target[:, : n + 1],
-                episodes.params,
-            )
-        )
-        outputs = model(prompt.inputs, prompt.position_ids, only=slice(-1, None))[:, 0]
-        errors.append(task.error(outputs, episodes.target[:, n]).cpu().numpy())
+        answers = model.answer(model.format.context(episodes.some_shots(slice(n + 1))))
+        errors.append(task.error(answers, episodes.target[:, n]).cpu().numpy())
         kind = (model.format.value, model.n_layers, n)
         seen[kind] += 1
         labels.append((*kind, seen[kind]))

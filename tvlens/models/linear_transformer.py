@@ -15,6 +15,7 @@ from transformer_lens.hook_points import HookPoint
 from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
 from tvlens.models.linear_config import AttentionWeights, DropoutKind, LinearConfig
+from tvlens.prompts import Prompt
 
 
 class Scores(NamedTuple):
@@ -277,6 +278,18 @@ class LinearTransformer(HookedRootModule):
         if start == stop:
             residual = residual[:, chosen]
         return residual if stop_at_layer is not None else -residual[..., self.d :]
+
+    def answer(
+        self, prompt: Prompt, kept: Bool[Tensor, "layer batch position"] | None = None
+    ) -> Float[Tensor, "batch d"]:
+        """The prediction for the query of a prompt, read at its last token.
+
+        Args:
+            prompt: as a `DemonstrationFormat` lays it out.
+            kept: see `forward`.
+        """
+        outputs = self(prompt.inputs, prompt.position_ids, only=slice(-1, None), kept=kept)
+        return outputs[:, 0]
 
     def sample_kept(
         self, batch: int, *, generator: torch.Generator

@@ -33,7 +33,7 @@ class DropoutRisk(Result):
         R without dropout, and `optimum`.
         """
         rows = {}
-        for format, keep in sorted(zip(*self._labels(), strict=True)):
+        for format, keep in self._kinds():
             dropped = mean_over_seeds(self.cell("dropped", format, keep))
             whole = self.cell("whole", format, keep).mean()
             optimum = float(self.data.optimum.sel(format=format, keep=keep))
@@ -51,7 +51,7 @@ class DropoutRisk(Result):
             f"{format} at {keep}": (float(row[0]), float(row[1]), float(row[2]))
             for (format, keep), row in zip(table.index.to_list(), table.to_numpy(), strict=True)
         }
-        for keep in sorted(set(self._labels()[1])):
+        for keep in sorted({keep for _, keep in self._kinds()}):
             pairs, triplets = (self.cell("dropped", f, keep) for f in ("pairwise", "triplet"))
             if len(pairs) and len(triplets):
                 drawn = 1 - seed_resampled_means(triplets) / seed_resampled_means(pairs)
@@ -64,8 +64,7 @@ class DropoutRisk(Result):
         """R under dropout of every run."""
         return self.data.attrs["d"] * self.data.dropped.mean("episode")
 
-    def _labels(self) -> tuple[list[str], list[float]]:
-        """Format and keep of every kind of run."""
+    def _kinds(self) -> list[tuple[str, float]]:
+        """Format and keep of every kind of run, in order."""
         formats, keeps = self.data.run_format.values.tolist(), self.data.run_keep.values.tolist()
-        kinds = sorted(set(zip(formats, keeps, strict=True)))
-        return [format for format, _ in kinds], [keep for _, keep in kinds]
+        return sorted(set(zip(formats, keeps, strict=True)))

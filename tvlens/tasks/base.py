@@ -182,6 +182,27 @@ def squared_error(
     return (prediction - target).square().squeeze(-1)
 
 
+def squared_length(
+    prediction: Float[Tensor, "*batch d_y"], target: Float[Tensor, "*batch d_y"]
+) -> Float[Tensor, "*batch"]:
+    """The loss of a regression with vectors as outputs: squared error, summed over coordinates."""
+    return (prediction - target).square().sum(-1)
+
+
+def cross_entropy(
+    prediction: Float[Tensor, "*batch d_y"], target: Float[Tensor, "*batch d_y"]
+) -> Float[Tensor, "*batch"]:
+    """The loss of a task on symbols, from logits and one-hot vectors, in nats."""
+    return -(prediction.log_softmax(-1) * target).sum(-1)
+
+
+def is_wrong(
+    prediction: Float[Tensor, "*batch d_y"], target: Float[Tensor, "*batch d_y"]
+) -> Float[Tensor, "*batch"]:
+    """The error of a task on symbols: 1 where the most likely one is wrong, else 0."""
+    return (prediction.argmax(-1) != target.argmax(-1)).to(prediction.dtype)
+
+
 def add_gaussian_noise(
     y: Float[Tensor, "batch shot d_y"], std: float, *, generator: Generator
 ) -> Float[Tensor, "batch shot d_y"]:

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from tvlens.errors import InputError
+from tvlens.tasks.base import squared_length
 from tvlens.tasks.matrix_regression import MatrixRegression
 
 
@@ -71,7 +72,7 @@ class CollinearRegression:
         self, prediction: Float[Tensor, "*batch d"], target: Float[Tensor, "*batch d"]
     ) -> Float[Tensor, "*batch"]:
         """Squared error, summed over the coordinates of y."""
-        return (prediction - target).square().sum(-1)
+        return squared_length(prediction, target)
 
     def error(
         self, prediction: Float[Tensor, "*batch d"], target: Float[Tensor, "*batch d"]

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from tvlens.errors import InputError
-from tvlens.tasks.base import add_gaussian_noise, linear_posterior_mean
+from tvlens.tasks.base import add_gaussian_noise, linear_posterior_mean, squared_length
 from tvlens.tasks.covariance import Covariance, check_covariance, covariance_power
 
 
@@ -73,7 +73,7 @@ class MatrixRegression:
         self, prediction: Float[Tensor, "*batch d"], target: Float[Tensor, "*batch d"]
     ) -> Float[Tensor, "*batch"]:
         """Squared error, summed over the coordinates of y."""
-        return (prediction - target).square().sum(-1)
+        return squared_length(prediction, target)
 
     def error(
         self, prediction: Float[Tensor, "*batch d"], target: Float[Tensor, "*batch d"]

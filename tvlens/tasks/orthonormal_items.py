@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from tvlens.errors import InputError
+from tvlens.tasks.base import squared_length
 
 
 class ItemMap(enum.StrEnum):
@@ -131,7 +132,7 @@ class OrthonormalItems:
         self, prediction: Float[Tensor, "*batch d"], target: Float[Tensor, "*batch d"]
     ) -> Float[Tensor, "*batch"]:
         """Squared error, summed over coordinates."""
-        return (prediction - target).square().sum(-1)
+        return squared_length(prediction, target)
 
     def error(
         self, prediction: Float[Tensor, "*batch d"], target: Float[Tensor, "*batch d"]

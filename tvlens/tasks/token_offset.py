@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from tvlens.errors import InputError
+from tvlens.tasks.base import cross_entropy, is_wrong
 from tvlens.tasks.parameters import Parameter
 
 
@@ -100,13 +101,13 @@ class TokenOffset:
         self, prediction: Float[Tensor, "*batch d_y"], target: Float[Tensor, "*batch d_y"]
     ) -> Float[Tensor, "*batch"]:
         """Cross-entropy in nats."""
-        return -(prediction.log_softmax(-1) * target).sum(-1)
+        return cross_entropy(prediction, target)
 
     def error(
         self, prediction: Float[Tensor, "*batch d_y"], target: Float[Tensor, "*batch d_y"]
     ) -> Float[Tensor, "*batch"]:
         """1 where the most likely symbol is wrong, 0 where it is right: 1 - accuracy."""
-        return (prediction.argmax(-1) != target.argmax(-1)).to(prediction.dtype)
+        return is_wrong(prediction, target)
 
     def oracle(
         self,

@@ -12,9 +12,8 @@ from jaxtyping import Float
 from scipy import optimize
 from torch import Generator, Tensor
 
-from tvlens.errors import InputError
 from tvlens.theory.mixing import MixingTerms
-from tvlens.theory.risks import dropout_risk
+from tvlens.theory.risks import check_keep, dropout_risk
 
 
 class ArrowSources(enum.StrEnum):
@@ -45,8 +44,7 @@ def optimal_pairs_dropout_risk(examples: int, d: int, keep: float) -> float:
     Raises:
         InputError: keep is not in (0, 1].
     """
-    if not 0 < keep <= 1:
-        raise InputError(f"keep is {keep}; it is a probability above 0 and at most 1.")
+    check_keep(keep)
     n, p = examples, keep
     both = -(p**3) / ((2 + d) * (p**3 + p**4) / 2 + (n - 1) * p**6)
     return d**2 * (1 + n * p**3 * both)

@@ -54,8 +54,7 @@ def dropout_risk(
     Raises:
         InputError: keep is not in (0, 1].
     """
-    if not 0 < keep <= 1:
-        raise InputError(f"keep is {keep}; it is a probability above 0 and at most 1.")
+    check_keep(keep)
     n, p = len(mixing), keep
     at_x, at_y, arrows = terms
     both = at_x + at_y
@@ -77,3 +76,9 @@ def dropout_risk(
         + p**6 * length.square()
     )
     return d**2 * (without + linear * length + arrows.square() * quartic)
+
+
+def check_keep(keep: float) -> None:
+    """Raise InputError unless a token can stay with this probability."""
+    if not 0 < keep <= 1:
+        raise InputError(f"keep is {keep}; it is a probability above 0 and at most 1.")
