@@ -20,7 +20,9 @@ from tvlens.prompts import Episodes
 from tvlens.tasks import Task, sample_episodes
 
 DIVERGED = 10.0
-"""A loss this many times that of knowing nothing has diverged."""
+"""Where half of the losses are this many times that of knowing nothing, training has diverged. One
+loss tells nothing: that of a deep linear transformer is a polynomial in its inputs of a degree so
+high that a rare batch costs many times more than all others."""
 REMEDY = "Lower the learning rate or the gradient norm, or lengthen the warm-up."
 
 
@@ -104,8 +106,8 @@ def training_steps(
         The step's losses, on the device; looking at a value makes the host wait for it.
 
     Raises:
-        DivergenceError: a loss was not finite or far above that of knowing nothing. It is
-            noticed at the end of each stretch of `log_every` steps.
+        DivergenceError: a loss was not finite, or half of a stretch of `log_every` steps had
+            losses far above that of knowing nothing. It is noticed at the end of the stretch.
     """
     config = experiment.train
     compute = torch.compile(experiment.losses) if compile else experiment.losses
@@ -150,19 +152,21 @@ def check_state(state: TrainState) -> None:
     """Wait for the losses since the last row and the weights, and look at them.
 
     Raises:
-        DivergenceError: a loss is not finite or far above that of knowing nothing, or a weight is
-            not finite.
+        DivergenceError: a loss is not finite, half of them are far above that of knowing nothing,
+            or a weight is not finite.
     """
-    first = state.step - len(state.pending) + 1
-    for step, (total, icl, tvp) in enumerate(_pending(state).tolist(), start=first):
-        # Without a TVP loss its column is nan, and the total tells whether anything else is.
-        loss = icl if math.isnan(tvp) else max(icl, tvp)
-        if not math.isfinite(total) or loss > DIVERGED:
-            loss = loss if math.isfinite(total) else total
-            raise DivergenceError(
-                f"Training diverged: the loss at step {step} is {loss:.4g} times that of knowing "
-                f"nothing. {REMEDY}"
-            )
+    total, icl, tvp = _pending(state).unbind(1)
+    first = state.step - len(total) + 1
+    for step, loss in enumerate(total.tolist(), start=first):
+        if not math.isfinite(loss):
+            raise DivergenceError(f"Training diverged: the loss at step {step} is {loss}. {REMEDY}")
+    # Without a TVP loss its column is nan, which fmax ignores.
+    median = torch.fmax(icl, tvp).median().item() if state.pending else 0.0
+    if median > DIVERGED:
+        raise DivergenceError(
+            f"Training diverged: half of the losses of steps {first} to {state.step} are at least "
+            f"{median:.4g} times that of knowing nothing. {REMEDY}"
+        )
     if not all(bool(parameter.isfinite().all()) for parameter in state.model.parameters()):
         raise DivergenceError(
             f"Training diverged: after step {state.step} weights are not finite. {REMEDY}"
