@@ -26,22 +26,27 @@ class Scores(NamedTuple):
     bias: Float[Tensor, "#batch destination source"] | None
 
     def mix(
-        self, values: Float[Tensor, "batch source width"]
+        self, sources: Float[Tensor, "batch source width"]
     ) -> Float[Tensor, "batch destination width"]:
-        """The sum of the values by their scores. Those of content are never formed: there is no
-        softmax, so keys and values may be multiplied first, which is less.
+        """The sum of the sources by their scores. Those of content are never formed: there is no
+        softmax, so keys and sources may be multiplied first, which is less.
         """
-        mixed = self.queries @ (self.keys.mT @ values)
-        return mixed if self.bias is None else mixed + self.bias @ values
+        mixed = self.queries @ (self.keys.mT @ sources)
+        if self.bias is None:
+            return mixed
+        if self.bias.shape[0] > 1:
+            return mixed + self.bias @ sources
+        # One product of large matrices; `@` would make one of small ones for each prompt.
+        return mixed + torch.einsum("ds,bsw->bdw", self.bias[0], sources)
 
     def mix_causally(
-        self, values: Float[Tensor, "batch source width"], only: slice
+        self, sources: Float[Tensor, "batch source width"], only: slice
     ) -> Float[Tensor, "batch destination width"]:
         """The same of sources that do not stand after the destination, one of `only`."""
         scores = self.queries @ self.keys.mT
         scores = scores if self.bias is None else scores + self.bias
-        position = torch.arange(values.shape[1] + 1, device=values.device)
-        return (scores * (position[:-1] <= position[only, None])) @ values
+        position = torch.arange(sources.shape[1] + 1, device=sources.device)
+        return (scores * (position[:-1] <= position[only, None])) @ sources
 
 
 class StructuredAttention(nn.Module):
@@ -67,11 +72,13 @@ class StructuredAttention(nn.Module):
             """Score of each source (row) and destination (column)."""
 
     def values(
-        self, sources: Float[Tensor, "batch source width"]
-    ) -> Float[Tensor, "batch source width"]:
-        """V z for each source."""
-        x, y = sources.split(self.d, -1)
-        return torch.cat([_times(x, self.A, transpose=True), _times(y, self.B, transpose=True)], -1)
+        self, mixed: Float[Tensor, "batch destination width"]
+    ) -> Float[Tensor, "batch destination width"]:
+        """V z for each token."""
+        if self.A.dim() == 0:
+            return mixed * torch.cat([self.A.expand(self.d), self.B.expand(self.d)])
+        x, y = mixed.split(self.d, -1)
+        return torch.cat([x @ self.A.T, y @ self.B.T], -1)
 
     def scores(
         self,
@@ -81,11 +88,12 @@ class StructuredAttention(nn.Module):
         destination_ids: Int[Tensor, "#batch destination"],
     ) -> Scores:
         """[Z; P]^T Q [Z; P] = X^T C X + D."""
-        keys = _times(sources[..., : self.d], self.C, transpose=False)
+        x = destinations[..., : self.d]
+        queries = x * self.C if self.C.dim() == 0 else x @ self.C.T
         bias = None
         if self.n_positions:
             bias = self.D[source_ids[:, None], destination_ids[:, :, None]]
-        return Scores(destinations[..., : self.d], keys, bias)
+        return Scores(queries, sources[..., : self.d], bias)
 
 
 class UnconstrainedAttention(nn.Module):
@@ -101,10 +109,10 @@ class UnconstrainedAttention(nn.Module):
         """How source (left) and destination (right) are compared."""
 
     def values(
-        self, sources: Float[Tensor, "batch source width"]
-    ) -> Float[Tensor, "batch source width"]:
-        """V z for each source."""
-        return sources @ self.V.T
+        self, mixed: Float[Tensor, "batch destination width"]
+    ) -> Float[Tensor, "batch destination width"]:
+        """V z for each token."""
+        return mixed @ self.V.T
 
     def scores(
         self,
@@ -165,13 +173,13 @@ class LinearBlock(nn.Module):
         position_ids: Int[Tensor, "#batch position"],
         only: slice,
     ) -> Float[Tensor, "batch query width"]:
-        """(1/n) V Z M (Z^T Q Z), where M hides the last token from all."""
+        """(1/n) V (Z M (Z^T Q Z)), where M hides the last token from all."""
         sources = seen[:, :-1]
         scores = self.attn.scores(
             sources, seen[:, only], position_ids[:, :-1], position_ids[:, only]
         )
-        values = self.attn.values(sources) / self.examples
-        return scores.mix_causally(values, only) if self.causal else scores.mix(values)
+        mixed = scores.mix_causally(sources, only) if self.causal else scores.mix(sources)
+        return self.attn.values(mixed) / self.examples
 
 
 class LinearTransformer(HookedRootModule):
@@ -338,12 +346,3 @@ class LinearTransformer(HookedRootModule):
         for parameter in self.parameters():
             values = torch.empty(parameter.shape, device="cpu")
             parameter.copy_(values.normal_(0, self.config.init_std, generator=generator))
-
-
-def _times(
-    x: Float[Tensor, "batch token d"], weight: Tensor, *, transpose: bool
-) -> Float[Tensor, "batch token d"]:
-    """Every row times a matrix, or times a number that stands for that multiple of the identity."""
-    if weight.dim() == 0:
-        return x * weight
-    return x @ (weight.T if transpose else weight)
