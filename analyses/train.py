@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
 from command_line import Interruption, Quiet, parse, plain_errors, quietly
 from tqdm import tqdm
@@ -37,6 +38,9 @@ class Training:
     """What to train."""
     preset: str = DEFAULT_PRESET
     """The experiment to start from."""
+    seeds: tuple[int, ...] = ()
+    """Of linear transformers: train from all of these seeds in one batch, which is faster than one
+    after the other, into a run folder OUT/seed-K each. The experiment's own seed is not used."""
     out: Path | None = None
     """The run folder; runs/PRESET if not given."""
     device: str | None = None
@@ -56,8 +60,9 @@ class Training:
 def main(config: Training) -> None:
     """Train, with a progress bar, until done or interrupted."""
     out = config.out or Path("runs") / config.preset
+    experiment = all_seeds(config) if config.seeds else config.experiment
     states = tvl.train_run(
-        config.experiment,
+        experiment,
         out,
         device=config.device,
         resume=config.resume,
@@ -71,16 +76,32 @@ def main(config: Training) -> None:
         for state in states:
             bar.update(state.step - bar.n)
             if state.rows and state.rows[-1][0] == state.step:
-                _, _, icl, tvp, _ = state.rows[-1]
-                bar.set_postfix({"icl": f"{icl:.4f}", "tvp": f"{tvp:.4f}"}, refresh=False)
+                bar.set_postfix(latest_losses(state), refresh=False)
             if interruption.came and state.step < total:
                 states.close()
                 break
-    if tvl.is_finished(out):
+    if not interruption.came or bar.n == total:
         print(f"Finished. Run: {out}")
     else:
         print(f"Stopped; continue with --resume. Run: {out}")
         raise SystemExit(130)
+
+
+def all_seeds(config: Training) -> tvl.LinearSeeds:
+    """The experiment from several seeds at once."""
+    if isinstance(config.experiment, tvl.LinearExperiment) and not config.snapshots:
+        return tvl.LinearSeeds(config.experiment, config.seeds)
+    raise tvl.InputError(
+        "--seeds trains linear transformers only, without --snapshots; train the seeds of "
+        f"{config.preset} one after the other, with --seed."
+    )
+
+
+def latest_losses(state: tvl.TrainState) -> dict[str, str]:
+    """The last means that were logged, over all models that train."""
+    step = state.rows[-1][0]
+    last = np.array([row for row in state.rows if row[0] == step]).mean(0)
+    return {"icl": f"{last[2]:.4f}", "tvp": f"{last[3]:.4f}"}
 
 
 def preset_named(arguments: list[str]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator
+from torch.nn.utils import clip_grad_norm_
 
 from tvlens.config import from_json, to_json
 from tvlens.errors import InputError
@@ -126,6 +127,10 @@ class Experiment:
         from tvlens.losses import losses
 
         return losses(model, self.task, self.format, episodes, self.objective, generator=generator)
+
+    def clip_gradients(self, model: "tvlens.models.HookedTransformer") -> None:
+        """Bound the length of the gradient."""
+        clip_grad_norm_(model.parameters(), self.train.clip_norm)
 
     def to_json(self) -> dict[str, Any]:
         """As nested JSON objects."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator
+from torch.nn.utils import clip_grad_norm_
 
 from tvlens.config import from_json, to_json
 from tvlens.demonstrations import DemonstrationFormat
@@ -42,6 +43,10 @@ class Sparsity:
     def __post_init__(self) -> None:
         if self.weight < 0 or self.after < 0:
             raise InputError(f"Sparsity needs weight >= 0 and after >= 0, got {self}.")
+
+    def at(self, step: int) -> float:
+        """The weight after a number of steps."""
+        return self.weight if step >= self.after else 0.0
 
 
 @dataclass(frozen=True)
@@ -100,8 +105,12 @@ class LinearExperiment:
         """The losses of a batch, after some steps of training; see `tvlens.linear_losses`."""
         from tvlens.linear_losses import linear_losses
 
-        sparsity = self.sparsity.weight if step >= self.sparsity.after else 0.0
+        sparsity = self.sparsity.at(step)
         return linear_losses(model, self.task, self.format, episodes, sparsity, generator=generator)
+
+    def clip_gradients(self, model: "tvlens.models.LinearTransformer") -> None:
+        """Bound the length of the gradient."""
+        clip_grad_norm_(model.parameters(), self.train.clip_norm)
 
     def to_json(self) -> dict[str, Any]:
         """As nested JSON objects."""

@@ -26,6 +26,7 @@ from tvlens.devices import check_compiler, choose_device
 from tvlens.errors import DivergenceError, InputError, did_you_mean
 from tvlens.experiment import Experiment
 from tvlens.files import read_json, writable_folder, write_json
+from tvlens.linear_seeds import LinearSeeds
 from tvlens.models import HookedTransformer
 from tvlens.provenance import provenance
 from tvlens.results import History
@@ -65,7 +66,8 @@ def train_run(
     between two steps leaves a checkpoint of where it stood.
 
     Args:
-        experiment: what to train, an `Experiment` or a `LinearExperiment`.
+        experiment: what to train, an `Experiment`, a `LinearExperiment`, or `LinearSeeds`, which
+            leave a run folder `seed-K` for each seed K in `folder`.
         folder: the run folder; made if it is not there.
         device: where to train; the fastest device of the machine if None.
         resume: continue from the folder's checkpoint, if it has one.
@@ -207,8 +209,11 @@ def _load_model(experiment: Trainable[Model], path: Path, device: torch.device) 
 
 def _check_free(folder: Path, experiment: Trainable[Model], resume: bool) -> None:
     """Refuse to overwrite or mix up anything."""
-    if is_finished(folder):
-        raise InputError(f"{folder} holds a finished run; give another folder.")
+    folders = [folder]
+    if isinstance(experiment, LinearSeeds):
+        folders += [folder / _seed_folder(seed) for seed in experiment.seeds]
+    for each in filter(is_finished, folders):
+        raise InputError(f"{each} holds a finished run; give another folder.")
     if (folder / CHECKPOINT).is_file():
         if not resume:
             raise InputError(
@@ -262,7 +267,15 @@ def _train_into(
         except GeneratorExit:
             save_checkpoint(checkpoint, state)
             raise
-    _save_finished(folder, experiment, state)
+    if isinstance(experiment, LinearSeeds):
+        for alone, each in experiment.alone(state):
+            path = writable_folder(folder / _seed_folder(alone.seed))
+            write_json(path / EXPERIMENT, alone.to_json())
+            _save_finished(path, alone, each, trained_with=list(experiment.seeds))
+        (folder / EXPERIMENT).unlink()
+    else:
+        _save_finished(folder, experiment, state)
+    checkpoint.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -275,12 +288,17 @@ def _naming_last_good(checkpoint: Path) -> Iterator[None]:
         raise DivergenceError(f"{error} {good}") from error
 
 
-def _save_finished(folder: Path, experiment: Trainable[Model], state: TrainState[Model]) -> None:
-    """Write the files of a finished run, the weights last, and drop the checkpoint."""
+def _save_finished(
+    folder: Path, experiment: Trainable[Model], state: TrainState[Model], **origin: Any
+) -> None:
+    """Write the files of a finished run, the weights last."""
     History.from_rows(np.asarray(state.rows)).save(folder / HISTORY)
     device = next(state.model.parameters()).device
-    origin = {"seed": experiment.seed, "training_seconds": round(state.seconds, 1)}
+    origin |= {"seed": experiment.seed, "training_seconds": round(state.seconds, 1)}
     write_json(folder / PROVENANCE, origin | provenance(device))
     weights: dict[str, torch.Tensor] = dict(state.model.state_dict())
     save_tensors(folder / MODEL, weights, {"format": "tvlens"})
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _seed_folder(seed: int) -> str:
+    return f"seed-{seed}"

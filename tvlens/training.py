@@ -8,9 +8,8 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
-from transformer_lens import HookedRootModule
 
 from tvlens.errors import DivergenceError
 from tvlens.experiment import TrainConfig
@@ -26,7 +25,7 @@ high that a rare batch costs many times more than all others."""
 REMEDY = "Lower the learning rate or the gradient norm, or lengthen the warm-up."
 
 
-Model = TypeVar("Model", bound=HookedRootModule)
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @runtime_checkable
@@ -64,6 +63,10 @@ class Trainable(Protocol[Model]):
         """The losses of a batch, after a number of steps."""
         ...
 
+    def clip_gradients(self, model: Model) -> None:
+        """Bound the length of the gradient that a step is taken by."""
+        ...
+
     def to_json(self) -> dict[str, Any]:
         """As nested JSON objects."""
         ...
@@ -79,7 +82,8 @@ class TrainState(Generic[Model]):
     step: int = 0
     """Steps done."""
     rows: list[list[float]] = field(default_factory=list)
-    """The history: step, total, icl, tvp, learning rate as a share of its peak."""
+    """The history: step, total, icl, tvp, learning rate as a share of its peak. Several models at once
+    have a row each, one after the other."""
     pending: list[Losses] = field(default_factory=list)
     """Losses since the last row, still on the device."""
     seconds: float = 0.0
@@ -140,8 +144,9 @@ def training_step(
     )
     with torch.autocast(episodes.x.device.type, torch.bfloat16, enabled=config.bf16):
         batch_losses = compute(state.model, episodes, generator=state.generator, step=state.step)
-    batch_losses.total.backward()
-    torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip_norm)
+    # Of several models at once, none has weights that another's loss depends on.
+    batch_losses.total.backward(torch.ones_like(batch_losses.total))
+    experiment.clip_gradients(state.model)
     for optimizer in state.optimizers:
         optimizer.step()
         optimizer.zero_grad()
@@ -155,18 +160,20 @@ def check_state(state: TrainState) -> None:
         DivergenceError: a loss is not finite, half of them are far above that of knowing nothing,
             or a weight is not finite.
     """
-    total, icl, tvp = _pending(state).unbind(1)
+    total, icl, tvp = _pending(state).unbind(-1)
     first = state.step - len(total) + 1
-    for step, loss in enumerate(total.tolist(), start=first):
-        if not math.isfinite(loss):
+    for step, each in enumerate(total, start=first):
+        if not each.isfinite().all():
+            loss = each[~each.isfinite()][0].item()
             raise DivergenceError(f"Training diverged: the loss at step {step} is {loss}. {REMEDY}")
-    # Without a TVP loss its column is nan, which fmax ignores.
-    median = torch.fmax(icl, tvp).median().item() if state.pending else 0.0
-    if median > DIVERGED:
-        raise DivergenceError(
-            f"Training diverged: half of the losses of steps {first} to {state.step} are at least "
-            f"{median:.4g} times that of knowing nothing. {REMEDY}"
-        )
+    if state.pending:
+        # Without a TVP loss its column is nan, which fmax ignores.
+        median = torch.fmax(icl, tvp).median(0).values.max().item()
+        if median > DIVERGED:
+            raise DivergenceError(
+                f"Training diverged: half of the losses of steps {first} to {state.step} are at "
+                f"least {median:.4g} times that of knowing nothing. {REMEDY}"
+            )
     if not all(bool(parameter.isfinite().all()) for parameter in state.model.parameters()):
         raise DivergenceError(
             f"Training diverged: after step {state.step} weights are not finite. {REMEDY}"
@@ -176,11 +183,13 @@ def check_state(state: TrainState) -> None:
 def _add_row(state: TrainState, factor: float) -> None:
     """Turn the pending losses into a row of the history."""
     check_state(state)
-    state.rows.append([float(state.step), *_pending(state).mean(0).tolist(), factor])
+    for means in _pending(state).mean(0).tolist():
+        state.rows.append([float(state.step), *means, factor])
     state.pending.clear()
 
 
-def _pending(state: TrainState) -> Float[Tensor, "step 3"]:
+def _pending(state: TrainState) -> Float[Tensor, "step model 3"]:
     if not state.pending:
-        return torch.zeros(0, 3)
-    return torch.stack([torch.stack(each) for each in state.pending]).double().cpu()
+        return torch.zeros(0, 1, 3)
+    losses = torch.stack([torch.stack(each, -1) for each in state.pending])
+    return losses.view(len(losses), -1, 3).double().cpu()
