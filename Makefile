@@ -50,6 +50,7 @@ bench: $(VENV)/installed-bench
 	$(BENCH)/imports.py --rounds 3
 	$(BENCH)/scaling.py --rounds 1
 	$(BENCH)/profile_step.py --repeats 1
+	$(BENCH)/linear_training.py --rounds 3
 	$(BENCH)/performance_page.py
 
 bench-legacy: $(LEGACY)/installed

@@ -5,15 +5,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import linear_training
 import pytest
 import timing
 import torch
 import tvp_loss
+from torch import Generator
 
 from tests.test_scripts import Ended, Script, script
 from tvlens.objectives import AllLengths, Objective
+from tvlens.tasks import sample_episodes
 from tvlens.training import TrainState, training_step
 
+CPU = torch.device("cpu")
 TINY = ["--sizes", "16", "8", "--batch", "4", "--rounds", "2"]
 
 __all__ = ["script"]
@@ -119,3 +123,24 @@ def test_ratios_are_taken_within_a_round():
     assert table.loc["slow", ["ratio_min", "ratio_median", "ratio_max"]].tolist() == [3, 3, 3]
     assert table.loc["fast", "seconds_max"] == 8
     assert timed.ratios_of("fast").loc["slow", "median"] == pytest.approx(1 / 3)
+
+
+def test_steps_of_linear_transformers_are_timed(benchmark: Benchmark, tmp_path: Path):
+    options = "--examples 2 --batch 4 --seeds 2 3 --rounds 2 --steps 1"
+    assert benchmark("linear_training.py", *options.split(), "--out", tmp_path)[0] == 0
+    (result,) = written(tmp_path, "linear_training")["results"]
+    assert result["size"] == {"examples": 2, "batch": 4}
+    names = [row["contestant"] for row in result["contestants"]]
+    assert names[:3] == ["1 seed", "2 seeds, for each", "3 seeds, for each"]
+    code, _, error = benchmark("linear_training.py", "--batch", "4", "--out", tmp_path)
+    assert code == 2 and "as many batches" in error
+
+
+def test_the_step_by_definition_has_the_loss_of_the_step_that_trains():
+    """Both sides of the contest do the same work."""
+    (experiment,) = linear_training.Config(examples=(3,), batch=(6,)).experiments()
+    state = TrainState.start(experiment, CPU)
+    episodes = sample_episodes(experiment.task, 6, 4, generator=Generator().manual_seed(0))
+    losses = experiment.losses(state.model, episodes, generator=Generator(), step=0)
+    by_definition = linear_training.loss_by_definition(experiment, state.model, episodes)
+    torch.testing.assert_close(losses.total, by_definition)

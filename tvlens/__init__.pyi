@@ -12,12 +12,12 @@ from .experiment import TrainConfig as TrainConfig
 from .hooks import hooked_pass as hooked_pass
 from .linear_experiment import LinearExperiment as LinearExperiment
 from .linear_presets import LINEAR_PRESETS as LINEAR_PRESETS
-from .linear_seeds import LinearSeeds as LinearSeeds
 from .linear_runs import LinearRun as LinearRun
 from .linear_runs import list_pretrained_linear as list_pretrained_linear
 from .linear_runs import load_linear_run as load_linear_run
 from .linear_runs import load_linear_runs as load_linear_runs
 from .linear_runs import load_pretrained_linear as load_pretrained_linear
+from .linear_seeds import LinearSeeds as LinearSeeds
 from .models import AttentionWeights as AttentionWeights
 from .models import DropoutKind as DropoutKind
 from .models import HookedTransformer as HookedTransformer

@@ -26,6 +26,9 @@ from tvlens.prompts import Episodes, Prompt
 from tvlens.tasks import Task
 from tvlens.training import TrainState
 
+PROMPTS_AT_ONCE = 5000
+"""With more than this, activations leave the processor's cache and every seed costs more."""
+
 
 class SeedStack(nn.Module):
     """Linear transformers of one kind, whose weights have a leading dimension `seed`."""
@@ -62,7 +65,9 @@ class SeedStack(nn.Module):
         if kept is not None:
             kept = kept.unflatten(1, (len(self), -1))
         weights = dict(zip(self.names, self.weights, strict=True))
-        answers = vmap(one, in_dims=(0, 0, None if kept is None else 1))(weights, inputs, kept)
+        chunk = max(1, PROMPTS_AT_ONCE // inputs.shape[1])
+        dims = (0, 0, None if kept is None else 1)
+        answers = vmap(one, in_dims=dims, chunk_size=chunk)(weights, inputs, kept)
         return answers[:, :, 0].flatten(0, 1)
 
     def sample_kept(

@@ -267,14 +267,7 @@ def _train_into(
         except GeneratorExit:
             save_checkpoint(checkpoint, state)
             raise
-    if isinstance(experiment, LinearSeeds):
-        for alone, each in experiment.alone(state):
-            path = writable_folder(folder / _seed_folder(alone.seed))
-            write_json(path / EXPERIMENT, alone.to_json())
-            _save_finished(path, alone, each, trained_with=list(experiment.seeds))
-        (folder / EXPERIMENT).unlink()
-    else:
-        _save_finished(folder, experiment, state)
+    _finish(folder, experiment, state)
     checkpoint.unlink(missing_ok=True)
 
 
@@ -286,6 +279,17 @@ def _naming_last_good(checkpoint: Path) -> Iterator[None]:
     except DivergenceError as error:
         good = f"Last good checkpoint: {checkpoint}." if checkpoint.is_file() else "No checkpoint."
         raise DivergenceError(f"{error} {good}") from error
+
+
+def _finish(folder: Path, experiment: Trainable[Any], state: TrainState[Any]) -> None:
+    """Leave a finished run, or one in a subfolder for each seed."""
+    if not isinstance(experiment, LinearSeeds):
+        return _save_finished(folder, experiment, state)
+    for alone, each in experiment.alone(state):
+        path = writable_folder(folder / _seed_folder(alone.seed))
+        write_json(path / EXPERIMENT, alone.to_json())
+        _save_finished(path, alone, each, trained_with=list(experiment.seeds))
+    (folder / EXPERIMENT).unlink()
 
 
 def _save_finished(

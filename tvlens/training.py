@@ -1,6 +1,5 @@
 """The training loop: a state, a step, and a generator of steps."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -82,8 +81,8 @@ class TrainState(Generic[Model]):
     step: int = 0
     """Steps done."""
     rows: list[list[float]] = field(default_factory=list)
-    """The history: step, total, icl, tvp, learning rate as a share of its peak. Several models at once
-    have a row each, one after the other."""
+    """The history: step, total, icl, tvp, learning rate as a share of its peak. Several models that
+    train at once have a row each, one after the other."""
     pending: list[Losses] = field(default_factory=list)
     """Losses since the last row, still on the device."""
     seconds: float = 0.0

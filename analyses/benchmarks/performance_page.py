@@ -121,6 +121,22 @@ def profile_step(content: dict[str, Any]) -> str:
     return f"## Where the time goes\n\nShare of the operators' own time.\n\n{_table(columns)}"
 
 
+def linear_training(content: dict[str, Any]) -> str:
+    """Linear transformers, alone and many seeds in one batch."""
+    columns = {
+        ", ".join(f"{value} {name}" for name, value in result["size"].items()): {
+            row["contestant"]: _ratio(row) for row in result["contestants"]
+        }
+        for result in content["results"]
+    }
+    return (
+        "## A training step of linear transformers\n\nTwo layers on triplets: time of a step, "
+        "sampling included, over that of one seed that trains alone, for each seed: median (range)."
+        " The last row builds the paper's matrices example by example, for all prompts of the batch"
+        f" at once. {content['rounds']} rounds.\n\n{_table(columns)}"
+    )
+
+
 def learning_curves(contest: str, content: dict[str, Any]) -> str:
     """Quality against seconds, in one contest."""
     parts = []
@@ -142,6 +158,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "imports": imports,
     "scaling": scaling,
     "profile_step": profile_step,
+    "linear_training": linear_training,
     "learning_curves_recipe": partial(learning_curves, "presets and the paper's recipe"),
     "learning_curves_lengths": partial(learning_curves, "context lengths in the TVP loss"),
     "learning_curves_precision": partial(learning_curves, "bfloat16"),

@@ -54,10 +54,12 @@ class StructuredAttention(nn.Module):
 
     C: Tensor
 
-    def __init__(self, d: int, n_positions: int, scalar: bool, compares: bool = True) -> None:
+    def __init__(
+        self, d: int, n_positions: int, examples: int, scalar: bool, compares: bool = True
+    ) -> None:
         super().__init__()
         shape = () if scalar else (d, d)
-        self.d, self.n_positions = d, n_positions
+        self.d, self.n_positions, self.examples = d, n_positions, examples
         self.A = nn.Parameter(torch.empty(shape))
         """What the x half of a token gives to those that attend to it."""
         self.B = nn.Parameter(torch.empty(shape))
@@ -74,11 +76,12 @@ class StructuredAttention(nn.Module):
     def values(
         self, mixed: Float[Tensor, "batch destination width"]
     ) -> Float[Tensor, "batch destination width"]:
-        """V z for each token."""
-        if self.A.dim() == 0:
-            return mixed * torch.cat([self.A.expand(self.d), self.B.expand(self.d)])
+        """V z / n for each token."""
+        A, B = self.A / self.examples, self.B / self.examples
+        if A.dim() == 0:
+            return mixed * torch.cat([A.expand(self.d), B.expand(self.d)])
         x, y = mixed.split(self.d, -1)
-        return torch.cat([x @ self.A.T, y @ self.B.T], -1)
+        return torch.cat([x @ A.T, y @ B.T], -1)
 
     def scores(
         self,
@@ -99,10 +102,10 @@ class StructuredAttention(nn.Module):
 class UnconstrainedAttention(nn.Module):
     """Any V and Q; Q takes a token's 2d numbers and the one-hot vector of its position."""
 
-    def __init__(self, d: int, n_positions: int) -> None:
+    def __init__(self, d: int, n_positions: int, examples: int) -> None:
         super().__init__()
         width = 2 * d
-        self.n_positions = n_positions
+        self.n_positions, self.examples = n_positions, examples
         self.V = nn.Parameter(torch.empty(width, width))
         """What a token gives to those that attend to it."""
         self.Q = nn.Parameter(torch.empty(width + n_positions, width + n_positions))
@@ -111,8 +114,8 @@ class UnconstrainedAttention(nn.Module):
     def values(
         self, mixed: Float[Tensor, "batch destination width"]
     ) -> Float[Tensor, "batch destination width"]:
-        """V z for each token."""
-        return mixed @ self.V.T
+        """V z / n for each token."""
+        return mixed @ (self.V.T / self.examples)
 
     def scores(
         self,
@@ -140,12 +143,12 @@ class LinearBlock(nn.Module):
     ) -> None:
         super().__init__()
         if config.weights is AttentionWeights.UNCONSTRAINED:
-            self.attn = UnconstrainedAttention(d, n_positions)
+            self.attn = UnconstrainedAttention(d, n_positions, examples)
         else:
             scalar = config.weights is AttentionWeights.SCALAR
             compares = layer > 0 or config.first_compares
-            self.attn = StructuredAttention(d, n_positions, scalar, compares)
-        self.causal, self.dropout, self.examples = config.causal, config.dropout.loses, examples
+            self.attn = StructuredAttention(d, n_positions, examples, scalar, compares)
+        self.causal, self.dropout = config.causal, config.dropout.loses
         self.hook_resid_pre, self.hook_resid_post = HookPoint(), HookPoint()
         self.hook_attn_out = HookPoint()
 
@@ -179,7 +182,7 @@ class LinearBlock(nn.Module):
             sources, seen[:, only], position_ids[:, :-1], position_ids[:, only]
         )
         mixed = scores.mix_causally(sources, only) if self.causal else scores.mix(sources)
-        return self.attn.values(mixed) / self.examples
+        return self.attn.values(mixed)
 
 
 class LinearTransformer(HookedRootModule):
