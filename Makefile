@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 # TransformerLens 3.9, whose HookedTransformer is a contestant of `make bench`.
 LEGACY ?= .venv-transformer-lens-3
 
-.PHONY: demo test check docs pictures zoo bench bench-legacy clean
+.PHONY: demo test check docs pictures zoo zoo-linear bench bench-legacy clean
 
 demo: $(VENV)/installed
 	$(BIN)/python analyses/locality_sweep.py
@@ -39,6 +39,11 @@ ZOO = linear-vanilla linear-tvp linear-arrow-vanilla linear-arrow-tvp \
 zoo: $(VENV)/installed
 	printf '%s\n' $(ZOO) | OMP_NUM_THREADS=1 xargs -P 2 -I NAME \
 	    $(BIN)/python analyses/train.py --preset NAME-small --out runs/zoo/NAME --resume
+
+# The same for the linear transformers that ship, three seeds of each in one batch.
+zoo-linear: $(VENV)/installed
+	printf '%s\n' $(notdir $(wildcard tvlens/pretrained_linear/*)) | OMP_NUM_THREADS=1 xargs -P 2 -I NAME \
+	    $(BIN)/python analyses/train.py --preset NAME --seeds 1 2 3 --out runs/zoo-linear/NAME --resume
 
 # Short versions, and docs/performance.md from them; for numbers to publish, leave --rounds away.
 # `make bench-legacy` before it adds TransformerLens 3.9 to the contest.

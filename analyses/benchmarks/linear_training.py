@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import tyro
@@ -16,7 +16,7 @@ import tvlens as tvl
 from tvlens.linear_presets import linear_experiment
 from tvlens.linear_seeds import LinearSeeds
 from tvlens.tasks import sample_episodes
-from tvlens.training import TrainState, training_step
+from tvlens.training import Trainable, TrainState, training_step
 
 sys.path.append(str(Path(__file__).parents[2]))
 
@@ -94,7 +94,7 @@ def many(
     return lambda: seconds_of(partial(walk, seeds, state, steps), device) / steps / count
 
 
-def walk(experiment: tvl.LinearExperiment | LinearSeeds, state: TrainState, steps: int) -> None:
+def walk(experiment: Trainable[Any], state: TrainState[Any], steps: int) -> None:
     """Some training steps."""
     for _ in range(steps):
         training_step(experiment, state)
