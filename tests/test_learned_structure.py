@@ -21,7 +21,7 @@ from tests.planted_linear import (
 from tests.transcribed import attention
 from tvlens import theory
 from tvlens.demonstrations import DemonstrationFormat
-from tvlens.models import AttentionWeights, LinearTransformer
+from tvlens.models import AttentionWeights, FirstLayer, LinearTransformer
 from tvlens.structured_weights import live_entries
 from tvlens.tasks import MatrixRegression
 
@@ -45,7 +45,7 @@ def distances(*models: LinearTransformer, task: MatrixRegression = TASK) -> dict
 
 def test_weights_in_the_set_are_at_no_distance_from_it():
     table, parts = positions(even_mixing(N))
-    model = planted_model(table, D, first_compares=False)
+    model = planted_model(table, D, first_layer=FirstLayer.BLIND)
     found = distances(model)
     for name in ("off_structure", "second_singular_value", "query_row", "unequal_examples"):
         assert found[name] < 1e-12

@@ -17,6 +17,7 @@ from tvlens.errors import InputError
 from tvlens.models import (
     AttentionWeights,
     DropoutKind,
+    FirstLayer,
     LinearConfig,
     LinearTransformer,
     TokenDropout,
@@ -26,7 +27,7 @@ from tvlens.tasks import LowRankRegression, MatrixRegression, sample_episodes
 
 D, N, BATCH = 3, 2, 4
 COVARIANCE = ((2.0, 0.5, 0.0), (0.5, 1.0, 0.2), (0.0, 0.2, 0.5))
-TRIPLET = DemonstrationFormat.TRIPLET
+TRIPLET, INSEPARABLE = DemonstrationFormat.TRIPLET, DemonstrationFormat.INSEPARABLE
 
 each_format = pytest.mark.parametrize("format", DemonstrationFormat)
 
@@ -69,6 +70,53 @@ def test_every_layer_is_what_the_definition_says(
         rest = model(stream, prompt.position_ids, start_at_layer=layer)
         assert_close(rest, -expected[:, -1, D:].mT, rtol=0, atol=1e-13 * scale)
     assert_close(model(prompt.inputs), model(prompt.inputs, prompt.position_ids), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("weights", [AttentionWeights.SCALAR, AttentionWeights.MATRICES])
+def test_a_first_layer_that_lifts_is_what_the_definition_says(
+    weights: AttentionWeights, causal: bool
+):
+    """Theorem 7, appendix A.4."""
+    model = random_model(INSEPARABLE, weights=weights, causal=causal, first_layer=FirstLayer.LIFTS)
+    data = episodes()
+    prompt = INSEPARABLE.context(data)
+    expected = torch.stack(
+        [transcribed(model, x, y, None) for x, y in zip(data.x, data.y, strict=True)]
+    )
+    scale = float(expected.detach().abs().max())
+    for layer in range(model.n_layers + 1):
+        stream = model(prompt.inputs, prompt.position_ids, stop_at_layer=layer)
+        assert_close(stream, expected[:, layer].mT, rtol=0, atol=1e-13 * scale)
+    assert_close(model.answer(prompt), -expected[:, -1, D:, -1], rtol=0, atol=1e-13 * scale)
+
+
+def test_pairs_whose_x_is_lifted_to_their_y_are_single_tokens():
+    """So a lifting layer and two others can be all that two layers on `SINGLE` are."""
+    lifted = random_model(INSEPARABLE, n_layers=3, first_layer=FirstLayer.LIFTS)
+    single = random_model(DemonstrationFormat.SINGLE, n_layers=2, seed=1)
+    for name in "ABC":
+        for layer in (1, 2):
+            value = getattr(attention(single, layer - 1), name).data
+            getattr(attention(lifted, layer), name).data = value
+            attention(lifted, layer).D.data.zero_()
+    onto_y = torch.tensor([[0.0, 1.0], [0.0, 0.0]], dtype=torch.float64)
+    attention(lifted, 0).D.data = torch.block_diag(*[onto_y] * (N + 1))
+    attention(lifted, 0).A.data.fill_(N)  # A layer divides by n.
+    data = episodes()
+    prompts = (INSEPARABLE.context(data), DemonstrationFormat.SINGLE.context(data))
+    stream = lifted(prompts[0].inputs, stop_at_layer=1)[:, INSEPARABLE.tokens(Role.Y, N)]
+    assert_close(stream, prompts[1].inputs, rtol=1e-14, atol=1e-14)
+    answers = (lifted.answer(prompts[0]), single.answer(prompts[1]))
+    assert_close(*answers, rtol=1e-12, atol=1e-12)
+
+
+def test_inseparable_pairs_tell_structured_layers_nothing_unless_x_is_lifted():
+    """What they answer then is linear in the prompt, and y = W x is not in x and W."""
+    model = random_model(INSEPARABLE, weights=AttentionWeights.MATRICES)
+    first, second = (INSEPARABLE.context(episodes(seed=seed)).inputs for seed in (0, 1))
+    expected = 2 * model(first) - model(second)
+    assert_close(model(2 * first - second), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", DropoutKind)
@@ -171,7 +219,7 @@ def test_a_shorter_prompt_at_the_end_is_the_longer_one_without_its_beginning(
 
 @pytest.mark.parametrize("weights", [AttentionWeights.SCALAR, AttentionWeights.MATRICES])
 def test_a_first_layer_that_does_not_compare_is_one_whose_C_is_zero(weights: AttentionWeights):
-    blind = random_model(weights=weights, first_compares=False)
+    blind = random_model(weights=weights, first_layer=FirstLayer.BLIND)
     same = random_model(weights=weights)
     zero = {"blocks.0.attn.C": torch.zeros_like(attention(same, 0).C)}
     same.load_state_dict({**blind.state_dict(), **zero})
@@ -262,7 +310,7 @@ def test_a_seed_gives_the_same_weights_in_every_precision():
 
 def test_a_configuration_survives_a_file():
     dropout = TokenDropout(0.5, DropoutKind.OUTPUT)
-    config = LinearConfig(3, AttentionWeights.MATRICES, False, True, dropout)
+    config = LinearConfig(3, AttentionWeights.MATRICES, FirstLayer.BLIND, True, dropout)
     assert from_json(to_json(config), [LinearConfig, TokenDropout]) == config
 
 
@@ -326,6 +374,17 @@ def test_the_oracle_sees_as_many_directions_as_examples():
         (lambda: TokenDropout(0.0), "keep is 0.0"),
         (lambda: TokenDropout(1.2), "above 0 and at most 1"),
         (lambda: LinearConfig(n_layers=0), "n_layers >= 1"),
+        (
+            lambda: LinearConfig(
+                weights=AttentionWeights.UNCONSTRAINED, first_layer=FirstLayer.BLIND
+            ),
+            "first layer that is blind",
+        ),
+        (lambda: LinearConfig(1, first_layer=FirstLayer.LIFTS), "at least one layer more"),
+        (
+            lambda: LinearTransformer(LinearConfig(first_layer=FirstLayer.LIFTS), 2, TRIPLET, 2),
+            "TRIPLET demonstrations have it in the upper",
+        ),
         (lambda: LinearTransformer(LinearConfig(), 0, TRIPLET, 2), "d >= 1"),
         (lambda: LinearTransformer(LinearConfig(), 2, TRIPLET, 0), "examples >= 1"),
         (lambda: MatrixRegression(0), "d >= 1"),

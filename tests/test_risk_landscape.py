@@ -16,7 +16,13 @@ from tests.test_theory import gaussian_nodes, orbit
 from tests.transcribed import attention
 from tvlens import theory
 from tvlens.demonstrations import DemonstrationFormat
-from tvlens.models import AttentionWeights, DropoutKind, LinearTransformer, TokenDropout
+from tvlens.models import (
+    AttentionWeights,
+    DropoutKind,
+    FirstLayer,
+    LinearTransformer,
+    TokenDropout,
+)
 from tvlens.structured_directions import directions, structured_parts
 from tvlens.structured_weights import live_bias, live_entries, nearest_structure
 from tvlens.tasks import MatrixRegression
@@ -60,7 +66,7 @@ def test_along_the_set_and_along_symmetries_the_risk_is_the_closed_form(
 ):
     """By quadrature, so exactly; random directions off the set have a risk of their own."""
     data, weights = gaussian_nodes(D, N)
-    found = landscape(structured(format, first_compares=False), data=data).data.isel(seed=0)
+    found = landscape(structured(format, first_layer=FirstLayer.BLIND), data=data).data.isel(seed=0)
     risk = (found.error.sel(tokens="all") * xr.DataArray(weights.numpy(), dims="episode")).sum(
         "episode"
     )
@@ -94,7 +100,7 @@ def test_entries_that_cancel_leave_a_model_with_a_blind_first_layer_as_it_is(
     format: DemonstrationFormat,
 ):
     size = format.n_tokens(N)
-    model = planted_model(normal(size, size, seed=2), D, format, first_compares=False)
+    model = planted_model(normal(size, size, seed=2), D, format, first_layer=FirstLayer.BLIND)
     attention(model, 1).D.data = normal(size, size, seed=3)
     found = landscape(model).data
     one = found.isel(direction=found.part.values == "cancelling entries")
@@ -223,7 +229,7 @@ def test_the_length_of_a_gradient_does_not_count_what_batches_differ_in():
 
 
 def test_scores_tell_where_the_error_is_least_and_what_leaving_costs(tmp_path):
-    model = structured(first_compares=False)
+    model = structured(first_layer=FirstLayer.BLIND)
     result = landscape(model, copy.deepcopy(model), data=episodes(64))
     scores, errors = result.scores(), result.data.error.sel(tokens="all")
     example = errors.isel(direction=errors.part.values == "example").squeeze("direction")
@@ -244,7 +250,7 @@ def test_scores_tell_where_the_error_is_least_and_what_leaving_costs(tmp_path):
 
 
 def test_the_figure_has_a_panel_for_each_kind_of_direction():
-    model = structured(first_compares=False)
+    model = structured(first_layer=FirstLayer.BLIND)
     result = landscape(model)
     drawn: Any = tvl.plots.plot_risk_landscape(result)
     titles = [each.text for each in drawn.layout.annotations]
@@ -275,7 +281,7 @@ def test_the_best_blind_model_is_at_the_least_error(covariance: tuple):
     for shot in range(N + 1):
         table[2 * shot, 2 * shot + 1] = N
     model = planted_model(
-        table, D, PAIRWISE, first_compares=False, weights=AttentionWeights.MATRICES
+        table, D, PAIRWISE, first_layer=FirstLayer.BLIND, weights=AttentionWeights.MATRICES
     )
     eye = torch.eye(D, dtype=torch.float64)
     precision = eye
@@ -294,7 +300,7 @@ def test_the_best_blind_model_is_at_the_least_error(covariance: tuple):
 
 def test_the_mean_of_the_least_errors_is_the_risk_that_theory_knows():
     data, weights = gaussian_nodes(D, N)
-    result = landscape(structured(first_compares=False), data=data, steps=(0.0, 1.0))
+    result = landscape(structured(first_layer=FirstLayer.BLIND), data=data, steps=(0.0, 1.0))
     mean = float((result.data["least"].values * weights.numpy()).sum())
     assert mean == pytest.approx(result.data.attrs["least_error"], rel=1e-10)
     assert mean == pytest.approx((D + 1) / (N + D + 1), rel=1e-10)

@@ -15,6 +15,7 @@ from tvlens.demonstrations import DemonstrationFormat
 from tvlens.models import (
     AttentionWeights,
     DropoutKind,
+    FirstLayer,
     LinearConfig,
     LinearTransformer,
     TokenDropout,
@@ -23,6 +24,7 @@ from tvlens.prompts import Episodes
 from tvlens.tasks import MatrixRegression, sample_episodes
 
 PAIRWISE, TRIPLET = DemonstrationFormat.PAIRWISE, DemonstrationFormat.TRIPLET
+INSEPARABLE = DemonstrationFormat.INSEPARABLE
 D, N = 2, 2
 COVARIANCE = torch.tensor([[2.0, 0.6], [0.6, 0.7]], dtype=torch.float64)
 
@@ -55,7 +57,7 @@ def structured_model(
     covariance: Tensor | None = None,
 ) -> LinearTransformer:
     """A model with full matrices at a random point of the sets; the first layer has L4 = mixing."""
-    config = LinearConfig(n_layers, AttentionWeights.MATRICES)
+    config = LinearConfig(n_layers, AttentionWeights.MATRICES, first_layer(format))
     model = LinearTransformer(config, D, format, N, dtype=torch.float64)
     identity = torch.eye(D, dtype=torch.float64)
     precision = identity if covariance is None else torch.linalg.inv(covariance)
@@ -65,13 +67,24 @@ def structured_model(
         none = torch.zeros(N + 1, N + 1, dtype=torch.float64)
         lead = none if mixing is None or layer else mixing
         table = random_positions(lead, seed=10 * layer).matrix()
-        if format is PAIRWISE:
+        if format is not TRIPLET:
             ends = torch.arange(len(table)) % 3 != 1
             table = table[ends][:, ends]
-        for name, value in (("A", a * identity), ("B", b * identity), ("C", c * precision)):
-            getattr(attn, name).data = value
-        attn.D.data = table
+        values = {"A": a * identity, "B": b * identity, "C": c * precision, "D": table}
+        for name in weight_names(model, layer):
+            getattr(attn, name).data = values[name]
     return model
+
+
+def first_layer(format: DemonstrationFormat) -> FirstLayer:
+    """That of the theorem about a format: 7 for inseparable pairs, 1 or 2 else."""
+    return FirstLayer.LIFTS if format is INSEPARABLE else FirstLayer.FULL
+
+
+def weight_names(model: LinearTransformer, layer: int) -> str:
+    """The weights of a layer, counted from 0."""
+    lifts = layer == 0 and model.config.first_layer is FirstLayer.LIFTS
+    return "AD" if lifts else "ABCD"
 
 
 def signed_permutations(d: int) -> list[Tensor]:
@@ -114,13 +127,13 @@ def risk(model: LinearTransformer, data: Episodes) -> Tensor:
 
 def gradients(model: LinearTransformer, data: Episodes) -> list[dict[str, Tensor]]:
     """Gradient of the risk by layer and name."""
-    layers = [attention(model, layer) for layer in range(model.n_layers)]
-    weights = [getattr(attn, name) for attn in layers for name in "ABCD"]
+    places = [(k, name) for k in range(model.n_layers) for name in weight_names(model, k)]
+    weights = [getattr(attention(model, layer), name) for layer, name in places]
     found = torch.autograd.grad(risk(model, data), weights)
-    return [
-        dict(zip("ABCD", found[4 * layer : 4 * layer + 4], strict=True))
-        for layer in range(model.n_layers)
-    ]
+    by_layer: list[dict[str, Tensor]] = [{} for _ in range(model.n_layers)]
+    for (layer, name), gradient in zip(places, found, strict=True):
+        by_layer[layer][name] = gradient
+    return by_layer
 
 
 def distance(gradient: Tensor, projected: Tensor) -> float:
@@ -130,16 +143,38 @@ def distance(gradient: Tensor, projected: Tensor) -> float:
 
 
 @pytest.mark.parametrize("n_layers", [2, 3])
-@each_format
+@pytest.mark.parametrize("format", [PAIRWISE, TRIPLET, INSEPARABLE])
 def test_the_gradient_stays_in_the_structured_set(format: DemonstrationFormat, n_layers: int):
-    """Theorems 1 and 2: with L4 = 0, at every point and for any depth."""
+    """Theorems 1, 2 and 7: with L4 = 0, at every point and for any depth."""
     found = gradients(structured_model(format, n_layers), orbit())
     for gradient in found:
-        for name in "ABC":
-            assert distance(gradient[name], theory.project_identity(gradient[name])) < 1e-12
-        table = gradient["D"]
+        table = gradient.pop("D")
         assert distance(table, theory.project_exchangeable(table, format)) < 1e-12
-    assert all(found[0][name].norm() > 1e-3 for name in "ABCD")
+        for matrix in gradient.values():
+            assert distance(matrix, theory.project_identity(matrix)) < 1e-12
+        if gradient is found[0]:
+            assert all(each.norm() > 1e-3 for each in (table, *gradient.values()))
+
+
+def test_other_inputs_move_b_of_inseparable_pairs_out_of_its_set_unless_no_x_is_answered():
+    """Theorem 7 for another covariance than the identity: tokens of x add x to the answer, and
+    nothing makes the mean of x x^T a multiple of the identity. Where they do not, it is tangent.
+    """
+    values, vectors = torch.linalg.eigh(COVARIANCE)
+    data = orbit(root=vectors @ values.sqrt().diag() @ vectors.T)
+    model = structured_model(INSEPARABLE, 3, covariance=COVARIANCE)
+
+    def largest() -> float:
+        found = [gradient["B"] for gradient in gradients(model, data)[1:]]
+        return max(distance(each, theory.project_identity(each)) for each in found)
+
+    assert largest() > 0.01
+    for layer in range(3):
+        D = attention(model, layer).D.data
+        D[:, 0::2] = 0  # Nothing comes onto x,
+        if layer:
+            D[0::2] = 0  # and what is below goes nowhere.
+    assert largest() < 1e-12
 
 
 @each_format
@@ -294,10 +329,12 @@ def test_a_structured_matrix_has_its_entries_where_the_paper_draws_them():
     assert_close(found.matrix(), torch.tensor(expected))
 
 
-@pytest.mark.parametrize("format", [DemonstrationFormat.INSEPARABLE, PAIRWISE, TRIPLET])
-@pytest.mark.parametrize("n_layers", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("format", "n_layers"),
+    [(PAIRWISE, 1), *itertools.product([PAIRWISE, TRIPLET, INSEPARABLE], [2, 3]), (TRIPLET, 1)],
+)
 def test_live_positions_are_those_with_a_gradient(format: DemonstrationFormat, n_layers: int):
-    config = LinearConfig(n_layers, AttentionWeights.MATRICES, init_std=0.5)
+    config = LinearConfig(n_layers, AttentionWeights.MATRICES, first_layer(format), init_std=0.5)
     model = LinearTransformer(config, D, format, N, generator=rng(), dtype=torch.float64)
     data = sample_episodes(MatrixRegression(D), 20, N + 1, generator=rng())
     data = Episodes(data.x.double(), data.y.double(), data.target.double(), data.params.double())
@@ -534,6 +571,11 @@ def test_what_has_no_structure_is_refused():
         theory.project_exchangeable(normal(5, 5), PAIRWISE)
     with pytest.raises(tvl.InputError, match="separate ones for x and y"):
         theory.project_exchangeable(normal(4, 4), single)
-    for format, layer in ((single, 1), (PAIRWISE, 0), (PAIRWISE, 3)):
+    for format, layer, depth in (
+        (single, 1, 2),
+        (PAIRWISE, 0, 2),
+        (PAIRWISE, 3, 2),
+        (INSEPARABLE, 1, 1),
+    ):
         with pytest.raises(tvl.InputError, match="There is no D of block"):
-            theory.live_positions(format, 2, layer, 2)
+            theory.live_positions(format, 2, layer, depth)

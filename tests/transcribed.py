@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tvlens.demonstrations import DemonstrationFormat
-from tvlens.models import AttentionWeights, DropoutKind, LinearTransformer
+from tvlens.models import AttentionWeights, DropoutKind, FirstLayer, LinearTransformer
 
 
 def prompt_matrix(format: DemonstrationFormat, x: Tensor, y: Tensor) -> Tensor:
@@ -38,6 +38,8 @@ def attention(model: LinearTransformer, layer: int) -> Any:
 def value_and_query(model: LinearTransformer, layer: int) -> tuple[Tensor, Tensor]:
     """V and Q of a layer, counted from 0, whole."""
     attn = attention(model, layer)
+    if layer == 0 and model.config.first_layer is FirstLayer.LIFTS:
+        return lifting_value_and_query(model)
     if model.config.weights is AttentionWeights.UNCONSTRAINED:
         return attn.V, attn.Q
     d = model.d
@@ -46,6 +48,18 @@ def value_and_query(model: LinearTransformer, layer: int) -> tuple[Tensor, Tenso
     A, B, C = (w * eye if scalar else w for w in (attn.A, attn.B, attn.C))
     D = [attn.D] if model.format.ordered else []
     return torch.block_diag(A, B), torch.block_diag(C, torch.zeros_like(C), *D)
+
+
+def lifting_value_and_query(model: LinearTransformer) -> tuple[Tensor, Tensor]:
+    """V_0 = [0 A_0; 0 0] and Q_0 = diag(0, D_0), where the rows of y in D_0 are 0 (Theorem 7)."""
+    d, attn = model.d, attention(model, 0)
+    V = torch.zeros(2 * d, 2 * d, dtype=attn.A.dtype)
+    scalar = model.config.weights is AttentionWeights.SCALAR
+    V[:d, d:] = attn.A * torch.eye(d, dtype=V.dtype) if scalar else attn.A
+    D = attn.D.clone()
+    for i in range(1, len(D), 2):
+        D[i] = 0
+    return V, torch.block_diag(torch.zeros_like(V), D)
 
 
 def transcribed(model: LinearTransformer, x: Tensor, y: Tensor, kept: Tensor | None) -> Tensor:

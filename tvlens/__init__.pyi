@@ -20,6 +20,7 @@ from .linear_runs import load_pretrained_linear as load_pretrained_linear
 from .linear_seeds import LinearSeeds as LinearSeeds
 from .models import AttentionWeights as AttentionWeights
 from .models import DropoutKind as DropoutKind
+from .models import FirstLayer as FirstLayer
 from .models import HookedTransformer as HookedTransformer
 from .models import LinearConfig as LinearConfig
 from .models import LinearTransformer as LinearTransformer

@@ -10,6 +10,7 @@ from tvlens.linear_experiment import LINEAR_TRAINING, LinearExperiment, Sparsity
 from tvlens.models.linear_config import (
     AttentionWeights,
     DropoutKind,
+    FirstLayer,
     LinearConfig,
     TokenDropout,
 )
@@ -18,6 +19,7 @@ DEPTHS = {
     DemonstrationFormat.SINGLE: (1, 2, 3),
     DemonstrationFormat.PAIRWISE: (2, 3),
     DemonstrationFormat.TRIPLET: (2, 3),
+    DemonstrationFormat.INSEPARABLE: (2, 3),
 }
 """Layers that a format is tried with: with separate tokens, one layer learns nothing. With three,
 some seeds end in a DivergenceError: outputs are of so high a degree in the inputs that the loss of
@@ -34,7 +36,10 @@ def linear_experiment(
 ) -> LinearExperiment:
     """The plain experiment of a format, depth and number of examples."""
     train = replace(LINEAR_TRAINING, examples=examples)
-    return LinearExperiment(format=format, model=LinearConfig(n_layers), train=train)
+    inseparable = format is DemonstrationFormat.INSEPARABLE
+    first = FirstLayer.LIFTS if inseparable else FirstLayer.FULL
+    model = LinearConfig(n_layers, first_layer=first)
+    return LinearExperiment(format=format, model=model, train=train)
 
 
 def with_dropout(experiment: LinearExperiment, keep: float, kind: DropoutKind) -> LinearExperiment:
@@ -64,7 +69,7 @@ def _presets() -> dict[str, LinearExperiment]:
     presets["triplet-2x5-keep80-as-code"] = with_dropout(plain, 0.8, DropoutKind.ATTENTION_INPUT)
     causal = replace(plain, model=replace(plain.model, causal=True))
     presets["triplet-2x5-keep80-causal"] = with_dropout(causal, 0.8, DropoutKind.INPUT)
-    blind = replace(plain, model=replace(plain.model, first_compares=False))
+    blind = replace(plain, model=replace(plain.model, first_layer=FirstLayer.BLIND))
     presets["triplet-2x5-blind"] = blind
     matrices = replace(plain.model, weights=AttentionWeights.MATRICES)
     presets["triplet-2x5-matrices"] = replace(plain, model=matrices)

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from tvlens import theory
 from tvlens.demonstrations import DemonstrationFormat
-from tvlens.models import AttentionWeights, LinearTransformer
+from tvlens.models import AttentionWeights, FirstLayer, LinearTransformer
 from tvlens.prompts import Role
 from tvlens.structured_weights import (
     live_bias,
@@ -188,7 +188,7 @@ def _cancelling(
     moved[:, y, :-1] = (V @ torch.linalg.inv(R).mT - start[y]) / b
     read[:, :-1, -1] = R.mT @ bias[:-1, -1]
     weights = {_name(1, "D"): moved.to(first.D), _name(2, "D"): read.to(second.D)}
-    kind = "nearly flat" if model.config.first_compares else "flat"
+    kind = "nearly flat" if model.config.first_layer is FirstLayer.FULL else "flat"
     return Direction(kind, "cancelling entries", weights)
 
 

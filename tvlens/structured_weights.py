@@ -9,7 +9,7 @@ from tvlens import theory
 from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
 from tvlens.models import LinearTransformer
-from tvlens.models.linear_transformer import StructuredAttention
+from tvlens.models.linear_attention import StructuredAttention
 from tvlens.prompts import Role
 
 

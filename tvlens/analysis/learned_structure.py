@@ -62,7 +62,7 @@ def learned_structure(
         "examples": model.examples,
         "d": model.d,
         "optimal_kappa": theory.optimal_mixing(model.examples, model.d),
-        "first_compares": int(model.config.first_compares),
+        "first_layer": model.config.first_layer.value,
     }
     return LearnedStructure(xr.concat(measured, "training").assign_attrs(attrs))
 

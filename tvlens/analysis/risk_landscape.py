@@ -11,7 +11,7 @@ from torch.func import functional_call, vmap
 from tvlens import theory
 from tvlens.chunks import chunks
 from tvlens.errors import InputError
-from tvlens.models import AttentionWeights, LinearTransformer
+from tvlens.models import AttentionWeights, FirstLayer, LinearTransformer
 from tvlens.progress import progress
 from tvlens.prompts import Episodes
 from tvlens.results import RiskLandscape
@@ -191,7 +191,7 @@ def _has_closed_form(model: LinearTransformer, task: MatrixRegression) -> bool:
     """
     config = model.config
     plain = _is_plain(task) and not task.covariance
-    blind = config.n_layers == 2 and not config.first_compares and not config.causal
+    blind = config.n_layers == 2 and config.first_layer is FirstLayer.BLIND and not config.causal
     return plain and blind and config.weights is AttentionWeights.SCALAR
 
 

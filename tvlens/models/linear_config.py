@@ -21,6 +21,20 @@ class AttentionWeights(enum.StrEnum):
     """V and Q are any matrices."""
 
 
+class FirstLayer(enum.StrEnum):
+    """What the first layer does; the others are as `AttentionWeights` say."""
+
+    FULL = "full"
+    """What all layers do."""
+    BLIND = "blind"
+    """It does not compare inputs: C = 0 (arXiv 2506.09048, Proposition 3). Its scores are of
+    positions only, and the best risk of two layers is known in closed form."""
+    LIFTS = "lifts"
+    """It moves x from the lower half to the upper one, by positions, and does nothing else
+    (appendix A.4, Theorem 7). On `INSEPARABLE` demonstrations structured layers learn nothing
+    without: no x is ever where they compare."""
+
+
 class DropoutKind(enum.StrEnum):
     """What a dropped token loses. Nothing is rescaled for what is dropped."""
 
@@ -57,9 +71,8 @@ class LinearConfig:
     """Number of attention layers."""
     weights: AttentionWeights = AttentionWeights.SCALAR
     """What is free in each layer."""
-    first_compares: bool = True
-    """Whether the first layer compares inputs. Without (C = 0 there, Proposition 3 of the paper)
-    its scores are of positions only, and the best risk of two layers is known in closed form."""
+    first_layer: FirstLayer = FirstLayer.FULL
+    """What the first layer does."""
     causal: bool = False
     """Whether a token sees only itself and those before it."""
     dropout: TokenDropout = TokenDropout()
@@ -70,7 +83,13 @@ class LinearConfig:
     def __post_init__(self) -> None:
         if self.n_layers < 1 or self.init_std < 0:
             raise InputError(f"LinearConfig needs n_layers >= 1 and init_std >= 0, got {self}.")
-        if not self.first_compares and self.weights is AttentionWeights.UNCONSTRAINED:
+        special = self.first_layer is not FirstLayer.FULL
+        if special and self.weights is AttentionWeights.UNCONSTRAINED:
             raise InputError(
-                "Unconstrained weights have no C that could be 0; take structured ones."
+                f"A first layer that is {self.first_layer} has A, C and D of its own, which "
+                "unconstrained weights have not; take structured ones."
+            )
+        if self.first_layer is FirstLayer.LIFTS and self.n_layers < 2:
+            raise InputError(
+                "A first layer that lifts x answers nothing; give it at least one layer more."
             )

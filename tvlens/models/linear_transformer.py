@@ -4,8 +4,6 @@ The model of Dong et al. (arXiv 2506.09048), section 3: no read-in, softmax, nor
 residual stream is the prompt itself, an x half and a y half of width d for each token.
 """
 
-from typing import NamedTuple
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -14,140 +12,24 @@ from transformer_lens.hook_points import HookPoint
 
 from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
-from tvlens.models.linear_config import AttentionWeights, DropoutKind, LinearConfig
+from tvlens.models.linear_attention import attention_of
+from tvlens.models.linear_config import DropoutKind, FirstLayer, LinearConfig
 from tvlens.prompts import Prompt
-
-
-class Scores(NamedTuple):
-    """How much each destination takes of each source: queries . keys + bias."""
-
-    queries: Float[Tensor, "batch destination d_key"]
-    keys: Float[Tensor, "batch source d_key"]
-    bias: Float[Tensor, "#batch destination source"] | None
-
-    def mix(
-        self, sources: Float[Tensor, "batch source width"]
-    ) -> Float[Tensor, "batch destination width"]:
-        """The sum of the sources by their scores. Those of content are never formed: there is no
-        softmax, so keys and sources may be multiplied first, which is less.
-        """
-        mixed = self.queries @ (self.keys.mT @ sources)
-        if self.bias is None:
-            return mixed
-        if self.bias.shape[0] > 1:
-            return mixed + self.bias @ sources
-        # One product of large matrices; `@` would make one of small ones for each prompt.
-        return mixed + torch.einsum("ds,bsw->bdw", self.bias[0], sources)
-
-    def mix_causally(
-        self, sources: Float[Tensor, "batch source width"], only: slice
-    ) -> Float[Tensor, "batch destination width"]:
-        """The same of sources that do not stand after the destination, one of `only`."""
-        scores = self.queries @ self.keys.mT
-        scores = scores if self.bias is None else scores + self.bias
-        position = torch.arange(sources.shape[1] + 1, device=sources.device)
-        return (scores * (position[:-1] <= position[only, None])) @ sources
-
-
-class StructuredAttention(nn.Module):
-    """V = diag(A, B) and Q = diag(C, 0, D): scores compare x halves and positions."""
-
-    C: Tensor
-
-    def __init__(
-        self, d: int, n_positions: int, examples: int, scalar: bool, compares: bool = True
-    ) -> None:
-        super().__init__()
-        shape = () if scalar else (d, d)
-        self.d, self.n_positions, self.examples = d, n_positions, examples
-        self.A = nn.Parameter(torch.empty(shape))
-        """What the x half of a token gives to those that attend to it."""
-        self.B = nn.Parameter(torch.empty(shape))
-        """What its y half gives."""
-        if compares:
-            self.C = nn.Parameter(torch.empty(shape))
-            """How the x halves of source (left) and destination (right) are compared."""
-        else:
-            self.register_buffer("C", torch.zeros(shape))
-        if n_positions:
-            self.D = nn.Parameter(torch.empty(n_positions, n_positions))
-            """Score of each source (row) and destination (column)."""
-
-    def values(
-        self, mixed: Float[Tensor, "batch destination width"]
-    ) -> Float[Tensor, "batch destination width"]:
-        """V z / n for each token."""
-        A, B = self.A / self.examples, self.B / self.examples
-        if A.dim() == 0:
-            return mixed * torch.cat([A.expand(self.d), B.expand(self.d)])
-        x, y = mixed.split(self.d, -1)
-        return torch.cat([x @ A.T, y @ B.T], -1)
-
-    def scores(
-        self,
-        sources: Float[Tensor, "batch source width"],
-        destinations: Float[Tensor, "batch destination width"],
-        source_ids: Int[Tensor, "#batch source"],
-        destination_ids: Int[Tensor, "#batch destination"],
-    ) -> Scores:
-        """[Z; P]^T Q [Z; P] = X^T C X + D."""
-        x = destinations[..., : self.d]
-        queries = x * self.C if self.C.dim() == 0 else x @ self.C.T
-        bias = None
-        if self.n_positions:
-            bias = self.D[source_ids[:, None], destination_ids[:, :, None]]
-        return Scores(queries, sources[..., : self.d], bias)
-
-
-class UnconstrainedAttention(nn.Module):
-    """Any V and Q; Q takes a token's 2d numbers and the one-hot vector of its position."""
-
-    def __init__(self, d: int, n_positions: int, examples: int) -> None:
-        super().__init__()
-        width = 2 * d
-        self.n_positions, self.examples = n_positions, examples
-        self.V = nn.Parameter(torch.empty(width, width))
-        """What a token gives to those that attend to it."""
-        self.Q = nn.Parameter(torch.empty(width + n_positions, width + n_positions))
-        """How source (left) and destination (right) are compared."""
-
-    def values(
-        self, mixed: Float[Tensor, "batch destination width"]
-    ) -> Float[Tensor, "batch destination width"]:
-        """V z / n for each token."""
-        return mixed @ (self.V.T / self.examples)
-
-    def scores(
-        self,
-        sources: Float[Tensor, "batch source width"],
-        destinations: Float[Tensor, "batch destination width"],
-        source_ids: Int[Tensor, "#batch source"],
-        destination_ids: Int[Tensor, "#batch destination"],
-    ) -> Scores:
-        """[Z; P]^T Q [Z; P]."""
-        width = sources.shape[-1]
-        keys = sources @ self.Q[:width, :width]
-        if not self.n_positions:
-            return Scores(destinations, keys, None)
-        keys = keys + self.Q[width:, :width][source_ids]
-        by_position = self.Q[:width, width:].T[destination_ids] @ sources.mT
-        both = self.Q[width:, width:][source_ids[:, None], destination_ids[:, :, None]]
-        return Scores(destinations, keys, by_position + both)
 
 
 class LinearBlock(nn.Module):
     """One layer: linear attention, added to the residual stream."""
 
     def __init__(
-        self, config: LinearConfig, layer: int, d: int, n_positions: int, examples: int
+        self,
+        config: LinearConfig,
+        layer: int,
+        d: int,
+        format: DemonstrationFormat,
+        examples: int,
     ) -> None:
         super().__init__()
-        if config.weights is AttentionWeights.UNCONSTRAINED:
-            self.attn = UnconstrainedAttention(d, n_positions, examples)
-        else:
-            scalar = config.weights is AttentionWeights.SCALAR
-            compares = layer > 0 or config.first_compares
-            self.attn = StructuredAttention(d, n_positions, examples, scalar, compares)
+        self.attn = attention_of(config, layer, d, format, examples)
         self.causal, self.dropout = config.causal, config.dropout.loses
         self.hook_resid_pre, self.hook_resid_post = HookPoint(), HookPoint()
         self.hook_attn_out = HookPoint()
@@ -221,19 +103,24 @@ class LinearTransformer(HookedRootModule):
             dtype: of all weights.
 
         Raises:
-            InputError: d or examples below 1.
+            InputError: d or examples below 1; or a first layer that lifts x, where the format does
+                not have it below.
         """
         super().__init__()
         if d < 1 or examples < 1:
             raise InputError(
                 f"LinearTransformer needs d >= 1 and examples >= 1, got {d} and {examples}."
             )
+        lifts = config.first_layer is FirstLayer.LIFTS
+        if lifts and format is not DemonstrationFormat.INSEPARABLE:
+            raise InputError(
+                f"A first layer that lifts x needs it in the lower half, and {format.name} "
+                "demonstrations have it in the upper one; take INSEPARABLE."
+            )
         self.config, self.d, self.format, self.examples = config, d, format, examples
-        n_positions = format.n_tokens(examples) if format.ordered else 0
         with torch.device(device or torch.get_default_device()):
             self.blocks = nn.ModuleList(
-                LinearBlock(config, layer, d, n_positions, examples)
-                for layer in range(config.n_layers)
+                LinearBlock(config, layer, d, format, examples) for layer in range(config.n_layers)
             )
         self.to(dtype)
         self._initialise(generator)

@@ -28,7 +28,7 @@ class LearnedStructure(Result):
       between query and examples, and A, B and C are in their sets. `rest`: the length of the map
       of (y_i, x_j, x) to the answer that A, B and C outside of their sets add.
 
-    Attributes: `format`, `weights`, `examples`, `d`, `first_compares`, `optimal_kappa`.
+    Attributes: `format`, `weights`, `examples`, `d`, `first_layer`, `optimal_kappa`.
     """
 
     def gram(self) -> xr.DataArray:

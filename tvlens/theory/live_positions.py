@@ -16,8 +16,9 @@ def live_positions(
 
     Dead are the row of the last token, which nobody sees; all columns but the last in the last
     layer, where only the last token is read; in the first layer the rows of tokens that are still
-    empty; and where it is the only one, those of tokens whose y half is. Decay alone ever moves
-    dead entries, so compare D with theory on the live ones.
+    empty; and where it is the only one, those of tokens whose y half is. The first layer on
+    `INSEPARABLE` demonstrations is taken to be that of Theorem 7, which lifts x and has no other
+    sources. Decay alone ever moves dead entries, so compare D with theory on the live ones.
 
     Args:
         format: how examples become tokens.
@@ -26,12 +27,14 @@ def live_positions(
         n_layers: number of blocks.
 
     Raises:
-        InputError: the format has no D, or the model no such block.
+        InputError: the format has no D, or there is no such block or model.
     """
-    if not format.ordered or not 1 <= layer <= n_layers:
+    lifts = format is DemonstrationFormat.INSEPARABLE
+    if not format.ordered or not 1 <= layer <= n_layers or n_layers < 1 + lifts:
         raise InputError(
             f"There is no D of block {layer} in a model of {n_layers} for {format.name} "
-            "demonstrations; blocks count from 1, and SINGLE has no positions."
+            "demonstrations; blocks count from 1, SINGLE has no positions, and INSEPARABLE needs "
+            "a block beside the one that lifts x."
         )
     tokens = format.n_tokens(examples)
     live = torch.ones(tokens, tokens, dtype=torch.bool)
@@ -40,6 +43,8 @@ def live_positions(
         live[:, :-1] = False
     if layer == 1 and Role.ARROW in format.roles:
         live[format.tokens(Role.ARROW, examples)] = False
-    if n_layers == 1 and format is not DemonstrationFormat.INSEPARABLE:
+    if layer == 1 and lifts:
+        live[format.tokens(Role.Y, examples)] = False
+    if n_layers == 1:
         live[format.tokens(Role.X, examples)] = False
     return live

@@ -1,4 +1,4 @@
-"""The set S_P that D has minimisers in (Dong et al., arXiv 2506.09048, Theorems 1 and 2).
+"""The set S_P that D has minimisers in (Dong et al., arXiv 2506.09048, Theorems 1, 2 and 7).
 
 Rows of D are sources, columns destinations. In blocks of one example each, S_P is
 
@@ -6,7 +6,7 @@ Rows of D are sources, columns destinations. In blocks of one example each, S_P 
 
 every example treats its own x and y alike (L1), the query's are moved (L2), arrows are magnified
 (L3), and the x and y of example i go to arrow j with weight L4[i, j] (L4 kron L5). Pairs have L1
-and L2 only.
+and L2 only, inseparable ones too.
 """
 
 from dataclasses import dataclass
