@@ -9,7 +9,7 @@ import tvlens as tvl
 from tests.transcribed import attention
 from tvlens.analysis import demonstration_weights, dropout_risk, linear_risk
 from tvlens.demonstrations import DemonstrationFormat
-from tvlens.models import LinearConfig, LinearTransformer
+from tvlens.models import FirstLayer, LinearConfig, LinearTransformer
 from tvlens.patching import Site
 from tvlens.prompts import Role
 from tvlens.tasks import MatrixRegression, fresh_queries, sample_episodes
@@ -17,9 +17,15 @@ from tvlens.tasks import MatrixRegression, fresh_queries, sample_episodes
 TASK = MatrixRegression(2)
 
 
-def model(format: DemonstrationFormat, layers: int, examples: int, seed: int = 0):
+def model(
+    format: DemonstrationFormat,
+    layers: int,
+    examples: int,
+    seed: int = 0,
+    first: FirstLayer = FirstLayer.FULL,
+) -> LinearTransformer:
     generator = Generator().manual_seed(seed)
-    config = LinearConfig(layers)
+    config = LinearConfig(layers, first_layer=first)
     return LinearTransformer(config, 2, format, examples, generator=generator)
 
 
@@ -37,6 +43,18 @@ def test_models_that_answer_nothing_have_an_R_of_d():
     np.testing.assert_allclose(result.data.error, [(y**2).sum(1) / 4] * 2, rtol=1e-5)
     assert result.table().optimum.iloc[0] == pytest.approx(2 * 3 / 6)
     assert result.scores().index.tolist() == ["single-1x3", "single-2x3"]
+
+
+def test_the_least_R_is_known_where_one_layer_compares():
+    inseparable, triplet = DemonstrationFormat.INSEPARABLE, DemonstrationFormat.TRIPLET
+    models = [
+        model(inseparable, 2, 3, first=FirstLayer.LIFTS),
+        model(inseparable, 3, 3, first=FirstLayer.LIFTS),
+        model(triplet, 2, 4, first=FirstLayer.BLIND),
+        model(triplet, 2, 3),
+    ]
+    optima = linear_risk(models, TASK, episodes(5)).data.optimum
+    np.testing.assert_allclose(optima, [2 * 3 / 6, np.nan, 2 * 3 / 7, np.nan])
 
 
 def test_without_dropout_nothing_is_dropped():

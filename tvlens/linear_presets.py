@@ -1,6 +1,7 @@
 """Named experiments with linear transformers: seconds to a minute each on a CPU.
 
-A name is format-layersxexamples[-variant]: `triplet-2x5`, `pairwise-3x10`, `triplet-2x5-dropout`.
+A name is format-layersxexamples[-variants]: `triplet-2x5`, `pairwise-3x10`, `triplet-2x5-keep80`.
+Maps are of R^4, unless a variant says another d: `triplet-2x8-d8-keep80`.
 """
 
 from dataclasses import replace
@@ -14,6 +15,7 @@ from tvlens.models.linear_config import (
     LinearConfig,
     TokenDropout,
 )
+from tvlens.tasks import MatrixRegression
 
 DEPTHS = {
     DemonstrationFormat.SINGLE: (1, 2, 3),
@@ -67,6 +69,8 @@ def _presets() -> dict[str, LinearExperiment]:
     deep, plain = presets["triplet-3x5"], presets["triplet-2x5"]
     presets["triplet-3x5-keep80"] = with_dropout(deep, 0.8, DropoutKind.INPUT)
     presets["triplet-2x5-keep80-as-code"] = with_dropout(plain, 0.8, DropoutKind.ATTENTION_INPUT)
+    wide = replace(linear_experiment(triplet, 2, 8), task=MatrixRegression(8))
+    presets["triplet-2x8-d8-keep80"] = with_dropout(wide, 0.8, DropoutKind.INPUT)
     causal = replace(plain, model=replace(plain.model, causal=True))
     presets["triplet-2x5-keep80-causal"] = with_dropout(causal, 0.8, DropoutKind.INPUT)
     blind = replace(plain, model=replace(plain.model, first_layer=FirstLayer.BLIND))
