@@ -6,7 +6,7 @@ from plotly.subplots import make_subplots
 from tvlens.plots.theme import MODEL_COLOURS, TEMPLATE
 from tvlens.results import LinearRisk, figure
 
-COLOURS = dict(zip(("single", "pairwise", "triplet", "inseparable"), MODEL_COLOURS, strict=False))
+COLOURS = dict(zip(("single", "pairwise", "triplet"), MODEL_COLOURS, strict=False))
 TICKS = [step * 10.0**power for power in range(-4, 2) for step in (1, 2, 5)]
 
 
