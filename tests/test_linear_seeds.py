@@ -16,7 +16,13 @@ from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import DivergenceError, InputError
 from tvlens.linear_experiment import Sparsity
 from tvlens.linear_seeds import LinearSeeds
-from tvlens.models import AttentionWeights, LinearConfig, LinearTransformer, TokenDropout
+from tvlens.models import (
+    AttentionWeights,
+    FirstLayer,
+    LinearConfig,
+    LinearTransformer,
+    TokenDropout,
+)
 from tvlens.optimization import Muon
 from tvlens.runs import train_run
 from tvlens.tasks import sample_episodes
@@ -79,7 +85,7 @@ def test_seeds_in_one_batch_are_seeds_one_after_the_other(
 
 
 def test_a_first_layer_that_compares_nothing_stays_so():
-    blind = replace(TINY, model=replace(TINY.model, first_compares=False))
+    blind = replace(TINY, model=replace(TINY.model, first_layer=FirstLayer.BLIND))
     seeds = LinearSeeds(blind, SEEDS)
     (_, first), *_ = seeds.alone(state_after(seeds, 4))
     assert first.model.blocks[0].attn.C.item() == 0

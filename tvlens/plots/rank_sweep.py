@@ -40,6 +40,8 @@ def plot_rank_sweep(results: Results) -> go.Figure:
         results: one, or several by name.
     """
     named = _named(results)
+    labels = dict.fromkeys(label for each in named.values() for label in _numbered(each))
+    colours = model_colours(labels)
     drawn = grid_of_panels(list(named), ("accuracy", "accuracy with several vectors"))
     drawn.update_yaxes(domain=[0, 0.38], row=2)  # Names of maps need room.
     for column, result in enumerate(named.values(), start=1):
@@ -54,9 +56,9 @@ def plot_rank_sweep(results: Results) -> go.Figure:
         )
         dots = [[_dots(accuracy.isel(kind=order), way)] for way in _WAYS]
         add_lines(drawn, 1, column, [[steps], *dots])
-        add_lines(drawn, 2, column, _numbers(result))
-        labels = {"tickvals": np.arange(len(order)), "ticktext": _labels(result)}
-        drawn.update_xaxes(**labels, tickangle=-45, tickfont={"size": 12}, row=1, col=column)
+        add_lines(drawn, 2, column, _numbers(result, colours))
+        ticks = {"tickvals": np.arange(len(order)), "ticktext": _labels(result)}
+        drawn.update_xaxes(**ticks, tickangle=-45, tickfont={"size": 12}, row=1, col=column)
     drawn.update_xaxes(title="vectors", dtick=1, row=2)
     drawn.update_yaxes(range=[-0.04, 1.06])
     return drawn.update_layout(title="Up to which rank does a vector hold a map?", height=760)
@@ -140,20 +142,24 @@ def _dots(accuracy: xr.Dataset, way: str) -> go.Scatter:
     )
 
 
-def _numbers(result: RankSweep) -> list[list[go.Scatter]]:
-    """A line for each map that goes forward or both ways."""
-    by_number = result.accuracy_by_number().sel(injection="corrected", source="own")
+def _numbered(result: RankSweep) -> dict[str, int]:
+    """The maps that go forward or both ways, those of small rank first, by their label."""
+    labelled = zip(_labels(result), _order(result), strict=True)
     directions = result.data.direction.values
-    shown = [n for n in _order(result) if directions[n] in ("forward", "both")]
-    colours = model_colours(str(n) for n in shown)
+    return {label: int(n) for label, n in labelled if directions[n] in ("forward", "both")}
+
+
+def _numbers(result: RankSweep, colours: Mapping[str, str]) -> list[list[go.Scatter]]:
+    """A line for each of them."""
+    by_number = result.accuracy_by_number().sel(injection="corrected", source="own")
     return [
         line_with_band(
             by_number.isel(kind=n),
             "number",
             label,
-            colours[str(n)],
-            "dash" if directions[n] == "both" else "solid",
+            colours[label],
+            "dash" if result.data.direction.values[n] == "both" else "solid",
             unit="accuracy",
         )
-        for n, label in ((n, _labels(result)[list(_order(result)).index(n)]) for n in shown)
+        for label, n in _numbered(result).items()
     ]
