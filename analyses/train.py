@@ -21,7 +21,8 @@ DESCRIPTION = f"""Train one model and leave a run folder.
 Start from a preset and change what you like; every field of the experiment is an option below, and
 the defaults shown are those of the preset that is named. `-small` presets take minutes on a CPU,
 `-paper` ones follow the recipe of arXiv 2501.09240 and want a GPU. Those named after a format of
-demonstrations (single, pairwise, triplet) are linear transformers and take a minute or less.
+demonstrations (single, pairwise, triplet, inseparable) are linear transformers and take a minute
+or less.
 
 Ctrl-C and SIGTERM leave a checkpoint; --resume continues from it as if nothing had happened.
 

@@ -141,7 +141,9 @@ def test_what_is_no_experiment_is_refused(data: Any):
 
 
 def test_another_kind_of_object_is_no_experiment():
-    with pytest.raises(InputError, match=r"a\.json describes a ModelConfig, not an Experiment"):
+    with pytest.raises(
+        InputError, match=r"a\.json is of the kind ModelConfig, expected Experiment"
+    ):
         Experiment.from_json(to_json(ModelConfig()), "a.json")
 
 

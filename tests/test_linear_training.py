@@ -14,7 +14,7 @@ from tests.transcribed import attention
 from tvlens import theory
 from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
-from tvlens.linear_experiment import LINEAR_KINDS, LinearExperiment, Sparsity
+from tvlens.linear_experiment import LinearExperiment, Sparsity
 from tvlens.models import DropoutKind, LinearConfig, TokenDropout
 from tvlens.runs import load_run, train_run
 from tvlens.tasks import LinearRegression, LowRankRegression, MatrixRegression, sample_episodes
@@ -158,4 +158,4 @@ def test_what_can_not_be_trained_or_loaded_is_refused(tmp_path: Path):
 def test_a_low_rank_experiment_survives_a_file():
     experiment = LinearExperiment(LowRankRegression(4, rank=2), PAIRWISE)
     assert LinearExperiment.from_json(experiment.to_json()) == experiment
-    assert type(experiment.task) in LINEAR_KINDS
+    assert type(experiment.task) in LinearExperiment.PARTS

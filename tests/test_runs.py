@@ -339,7 +339,7 @@ def test_weights_of_another_model_are_refused(finished: Path, tmp_path: Path):
         (lambda data: data | {"seed": "one"}, ["seed", "should be int", "'one'"]),
         (lambda data: {k: v for k, v in data.items() if k != "task"}, ["lacks task"]),
         (lambda data: data | {"task": data["model"]}, ["task", "ModelConfig"]),
-        (lambda data: data["task"], ["LinearRegression, not an Experiment"]),
+        (lambda data: data["task"], ["the kind LinearRegression, expected Experiment"]),
         (lambda data: data | {"kind": "Eksperiment"}, ["unknown kind 'Eksperiment'"]),
         (lambda data: [data], ["should be an object with a 'kind'"]),
     ],

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Generator
@@ -73,10 +73,74 @@ class TrainConfig:
         return self.examples + 1
 
 
+Kind = TypeVar("Kind", bound="SeededExperiment")
+
+
+class SeededExperiment:
+    """What experiments have in common: data of their seed, bounded gradients, a form in files.
+
+    One of your own is a frozen dataclass, like `Experiment`.
+    """
+
+    PARTS: ClassVar[tuple[type, ...]]
+    """The classes that its JSON may name, beside its own."""
+    train: TrainConfig
+    seed: int
+
+    def data_generator(self, device: torch.device) -> Generator:
+        """The source of the training data, on the device that trains."""
+        return torch.Generator(device).manual_seed(self.seed + 1_000_003)
+
+    def clip_gradients(self, model: torch.nn.Module) -> None:
+        """Bound the length of the gradient."""
+        clip_grad_norm_(model.parameters(), self.train.clip_norm)
+
+    def to_json(self) -> dict[str, Any]:
+        """As nested JSON objects."""
+        return to_json(self)
+
+    @classmethod
+    def from_json(
+        cls: type[Kind], data: Any, where: str = "the experiment", own_kinds: Iterable[type] = ()
+    ) -> Kind:
+        """The experiment that `to_json` made `data` from.
+
+        Args:
+            data: parsed JSON.
+            where: what to call the origin of the data in errors.
+            own_kinds: classes beside those of tvlens, a task of your own say.
+
+        Raises:
+            InputError: `data` does not describe an experiment of this class.
+        """
+        experiment = from_json(data, [cls, *cls.PARTS, *own_kinds], where)
+        if not isinstance(experiment, cls):
+            kind = type(experiment).__name__
+            raise InputError(f"{where} is of the kind {kind}, expected {cls.__name__}.")
+        return experiment
+
+
 @dataclass(frozen=True)
-class Experiment:
+class Experiment(SeededExperiment):
     """A task, how it is shown, a model, and how it is trained."""
 
+    PARTS = (
+        LinearRegression,
+        Sinusoid,
+        TokenOffset,
+        Bijections,
+        Relations,
+        MapKind,
+        PromptFormat,
+        ModelConfig,
+        Objective,
+        AllLengths,
+        LastLength,
+        RandomLengths,
+        TrainConfig,
+        Adam,
+        Muon,
+    )
     task: LinearRegression | Sinusoid | TokenOffset | Bijections | Relations | Task = (
         LinearRegression()
     )
@@ -111,10 +175,6 @@ class Experiment:
             dtype=dtype,
         )
 
-    def data_generator(self, device: torch.device) -> Generator:
-        """The source of the training data, on the device that trains."""
-        return torch.Generator(device).manual_seed(self.seed + 1_000_003)
-
     def losses(
         self,
         model: "tvlens.models.HookedTransformer",
@@ -127,51 +187,3 @@ class Experiment:
         from tvlens.losses import losses
 
         return losses(model, self.task, self.format, episodes, self.objective, generator=generator)
-
-    def clip_gradients(self, model: "tvlens.models.HookedTransformer") -> None:
-        """Bound the length of the gradient."""
-        clip_grad_norm_(model.parameters(), self.train.clip_norm)
-
-    def to_json(self) -> dict[str, Any]:
-        """As nested JSON objects."""
-        return to_json(self)
-
-    @staticmethod
-    def from_json(
-        data: Any, where: str = "the experiment", own_kinds: Iterable[type] = ()
-    ) -> "Experiment":
-        """The experiment that `to_json` made `data` from.
-
-        Args:
-            data: parsed JSON.
-            where: what to call the origin of the data in errors.
-            own_kinds: classes beside those of tvlens, a task of your own say.
-
-        Raises:
-            InputError: `data` does not describe an experiment.
-        """
-        experiment = from_json(data, [*KINDS, *own_kinds], where)
-        if not isinstance(experiment, Experiment):
-            raise InputError(f"{where} describes a {type(experiment).__name__}, not an Experiment.")
-        return experiment
-
-
-KINDS = (
-    Experiment,
-    LinearRegression,
-    Sinusoid,
-    TokenOffset,
-    Bijections,
-    Relations,
-    MapKind,
-    PromptFormat,
-    ModelConfig,
-    Objective,
-    AllLengths,
-    LastLength,
-    RandomLengths,
-    TrainConfig,
-    Adam,
-    Muon,
-)
-"""The classes that an experiment's JSON may name."""

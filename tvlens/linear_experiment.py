@@ -1,17 +1,14 @@
 """What is trained of linear transformers: one frozen object that determines a run."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Generator
-from torch.nn.utils import clip_grad_norm_
 
-from tvlens.config import from_json, to_json
 from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
-from tvlens.experiment import TrainConfig
+from tvlens.experiment import SeededExperiment, TrainConfig
 from tvlens.models.linear_config import LinearConfig, TokenDropout
 from tvlens.optimization import Adam, Muon
 from tvlens.prompts import Episodes
@@ -50,9 +47,19 @@ class Sparsity:
 
 
 @dataclass(frozen=True)
-class LinearExperiment:
+class LinearExperiment(SeededExperiment):
     """A regression, how its examples are shown to a linear transformer, and how that is trained."""
 
+    PARTS = (
+        MatrixRegression,
+        LowRankRegression,
+        LinearConfig,
+        TokenDropout,
+        Sparsity,
+        TrainConfig,
+        Adam,
+        Muon,
+    )
     task: MatrixRegression | LowRankRegression | Task = MatrixRegression()
     """What is learned in context; x and y have the same width."""
     format: DemonstrationFormat = DemonstrationFormat.TRIPLET
@@ -90,10 +97,6 @@ class LinearExperiment:
             dtype=dtype,
         )
 
-    def data_generator(self, device: torch.device) -> Generator:
-        """The source of the training data, on the device that trains."""
-        return torch.Generator(device).manual_seed(self.seed + 1_000_003)
-
     def losses(
         self,
         model: "tvlens.models.LinearTransformer",
@@ -107,45 +110,3 @@ class LinearExperiment:
 
         sparsity = self.sparsity.at(step)
         return linear_losses(model, self.task, self.format, episodes, sparsity, generator=generator)
-
-    def clip_gradients(self, model: "tvlens.models.LinearTransformer") -> None:
-        """Bound the length of the gradient."""
-        clip_grad_norm_(model.parameters(), self.train.clip_norm)
-
-    def to_json(self) -> dict[str, Any]:
-        """As nested JSON objects."""
-        return to_json(self)
-
-    @staticmethod
-    def from_json(
-        data: Any, where: str = "the experiment", own_kinds: Iterable[type] = ()
-    ) -> "LinearExperiment":
-        """The experiment that `to_json` made `data` from.
-
-        Args:
-            data: parsed JSON.
-            where: what to call the origin of the data in errors.
-            own_kinds: classes beside those of tvlens, a task of your own say.
-
-        Raises:
-            InputError: `data` does not describe an experiment with a linear transformer.
-        """
-        experiment = from_json(data, [*LINEAR_KINDS, *own_kinds], where)
-        if not isinstance(experiment, LinearExperiment):
-            kind = type(experiment).__name__
-            raise InputError(f"{where} describes a {kind}, not a LinearExperiment.")
-        return experiment
-
-
-LINEAR_KINDS = (
-    LinearExperiment,
-    MatrixRegression,
-    LowRankRegression,
-    LinearConfig,
-    TokenDropout,
-    Sparsity,
-    TrainConfig,
-    Adam,
-    Muon,
-)
-"""The classes that the JSON of such an experiment may name."""
