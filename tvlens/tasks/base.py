@@ -175,20 +175,6 @@ def linear_posterior_mean(
     return (mean + std * shift).to(dtype)
 
 
-def squared_error(
-    prediction: Float[Tensor, "*batch 1"], target: Float[Tensor, "*batch 1"]
-) -> Float[Tensor, "*batch"]:
-    """The loss of a scalar regression, for each prediction by itself."""
-    return (prediction - target).square().squeeze(-1)
-
-
-def squared_length(
-    prediction: Float[Tensor, "*batch d_y"], target: Float[Tensor, "*batch d_y"]
-) -> Float[Tensor, "*batch"]:
-    """The loss of a regression with vectors as outputs: squared error, summed over coordinates."""
-    return (prediction - target).square().sum(-1)
-
-
 def cross_entropy(
     prediction: Float[Tensor, "*batch d_y"], target: Float[Tensor, "*batch d_y"]
 ) -> Float[Tensor, "*batch"]:

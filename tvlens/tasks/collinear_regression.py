@@ -7,12 +7,12 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from tvlens.errors import InputError
-from tvlens.tasks.base import squared_length
 from tvlens.tasks.matrix_regression import MatrixRegression
+from tvlens.tasks.regression import Regression
 
 
 @dataclass(frozen=True)
-class CollinearRegression:
+class CollinearRegression(Regression):
     """y = w a^T x for x = s a; w, a and s are Gaussian, params are w, then a.
 
     All x of a function lie on one line, and all y on another. A linear transformer that is blind to
@@ -61,24 +61,6 @@ class CollinearRegression:
         """The part of x along a, times w."""
         w, a = params[:, None].split(self.d, -1)
         return (x * a).sum(-1, keepdim=True) * w
-
-    def corrupt(
-        self, y: Float[Tensor, "batch shot d"], *, generator: Generator
-    ) -> Float[Tensor, "batch shot d"]:
-        """Labels are clean."""
-        return y
-
-    def loss(
-        self, prediction: Float[Tensor, "*batch d"], target: Float[Tensor, "*batch d"]
-    ) -> Float[Tensor, "*batch"]:
-        """Squared error, summed over the coordinates of y."""
-        return squared_length(prediction, target)
-
-    def error(
-        self, prediction: Float[Tensor, "*batch d"], target: Float[Tensor, "*batch d"]
-    ) -> Float[Tensor, "*batch"]:
-        """Squared error over its scale."""
-        return self.loss(prediction, target) / self.scale
 
     def oracle(
         self,

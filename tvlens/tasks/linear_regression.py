@@ -7,12 +7,13 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from tvlens.errors import InputError
-from tvlens.tasks.base import add_gaussian_noise, linear_posterior_mean, squared_error
+from tvlens.tasks.base import add_gaussian_noise, linear_posterior_mean
 from tvlens.tasks.parameters import Parameter
+from tvlens.tasks.regression import Regression
 
 
 @dataclass(frozen=True)
-class LinearRegression:
+class LinearRegression(Regression):
     """w ~ N(0, I_d), x ~ N(0, I_d), y = w . x; params are w."""
 
     d: int = 5
@@ -60,18 +61,6 @@ class LinearRegression:
     ) -> Float[Tensor, "batch shot 1"]:
         """Add Gaussian label noise."""
         return add_gaussian_noise(y, self.noise, generator=generator)
-
-    def loss(
-        self, prediction: Float[Tensor, "*batch 1"], target: Float[Tensor, "*batch 1"]
-    ) -> Float[Tensor, "*batch"]:
-        """Squared error."""
-        return squared_error(prediction, target)
-
-    def error(
-        self, prediction: Float[Tensor, "*batch 1"], target: Float[Tensor, "*batch 1"]
-    ) -> Float[Tensor, "*batch"]:
-        """Squared error over d."""
-        return self.loss(prediction, target) / self.scale
 
     def oracle(
         self,

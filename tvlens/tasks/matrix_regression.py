@@ -8,12 +8,13 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from tvlens.errors import InputError
-from tvlens.tasks.base import add_gaussian_noise, linear_posterior_mean, squared_length
+from tvlens.tasks.base import add_gaussian_noise, linear_posterior_mean
 from tvlens.tasks.covariance import Covariance, check_covariance, covariance_power
+from tvlens.tasks.regression import Regression
 
 
 @dataclass(frozen=True)
-class MatrixRegression:
+class MatrixRegression(Regression):
     """x ~ N(0, S) and W of d independent rows ~ N(0, S^-1); params are the rows of W."""
 
     d: int = 4
@@ -68,18 +69,6 @@ class MatrixRegression:
     ) -> Float[Tensor, "batch shot d"]:
         """Add Gaussian label noise."""
         return add_gaussian_noise(y, self.noise, generator=generator)
-
-    def loss(
-        self, prediction: Float[Tensor, "*batch d"], target: Float[Tensor, "*batch d"]
-    ) -> Float[Tensor, "*batch"]:
-        """Squared error, summed over the coordinates of y."""
-        return squared_length(prediction, target)
-
-    def error(
-        self, prediction: Float[Tensor, "*batch d"], target: Float[Tensor, "*batch d"]
-    ) -> Float[Tensor, "*batch"]:
-        """Squared error over d^2."""
-        return self.loss(prediction, target) / self.scale
 
     def oracle(
         self,

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from tvlens.errors import InputError
-from tvlens.tasks.base import squared_length
+from tvlens.tasks.regression import Regression
 
 
 class ItemMap(enum.StrEnum):
@@ -27,7 +27,7 @@ class ItemMap(enum.StrEnum):
 
 
 @dataclass(frozen=True)
-class OrthonormalItems:
+class OrthonormalItems(Regression):
     """Linear maps that take orthonormal items to items; an input is an item of the domain, drawn
     independently of the others.
 
@@ -121,24 +121,6 @@ class OrthonormalItems:
         items = self.items(params)
         share = x @ items[:, list(self.domain)].mT
         return self.sign * share @ items[:, list(self.images)]
-
-    def corrupt(
-        self, y: Float[Tensor, "batch shot d"], *, generator: Generator
-    ) -> Float[Tensor, "batch shot d"]:
-        """Labels are clean."""
-        return y
-
-    def loss(
-        self, prediction: Float[Tensor, "*batch d"], target: Float[Tensor, "*batch d"]
-    ) -> Float[Tensor, "*batch"]:
-        """Squared error, summed over coordinates."""
-        return squared_length(prediction, target)
-
-    def error(
-        self, prediction: Float[Tensor, "*batch d"], target: Float[Tensor, "*batch d"]
-    ) -> Float[Tensor, "*batch"]:
-        """Squared error; whether an answer points to the right item is for `nearest` to say."""
-        return self.loss(prediction, target)
 
     def oracle(
         self,

@@ -8,12 +8,13 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from tvlens.errors import InputError
-from tvlens.tasks.base import add_gaussian_noise, linear_posterior_mean, squared_error
+from tvlens.tasks.base import add_gaussian_noise, linear_posterior_mean
 from tvlens.tasks.parameters import Parameter
+from tvlens.tasks.regression import Regression
 
 
 @dataclass(frozen=True)
-class Sinusoid:
+class Sinusoid(Regression):
     """A ~ U(amplitude_min, amplitude_max), phase ~ U(0, pi), x ~ U(-x_max, x_max).
 
     y = A sin(x + phase) = a sin x + b cos x with a = A cos(phase) and b = A sin(phase), so two
@@ -86,18 +87,6 @@ class Sinusoid:
     ) -> Float[Tensor, "batch shot 1"]:
         """Add Gaussian label noise."""
         return add_gaussian_noise(y, self.noise, generator=generator)
-
-    def loss(
-        self, prediction: Float[Tensor, "*batch 1"], target: Float[Tensor, "*batch 1"]
-    ) -> Float[Tensor, "*batch"]:
-        """Squared error."""
-        return squared_error(prediction, target)
-
-    def error(
-        self, prediction: Float[Tensor, "*batch 1"], target: Float[Tensor, "*batch 1"]
-    ) -> Float[Tensor, "*batch"]:
-        """Squared error over Var(y)."""
-        return self.loss(prediction, target) / self.scale
 
     def oracle(
         self,
