@@ -1,24 +1,29 @@
-"""What a paper says beside what is measured here: the tables of the story pages."""
+"""What a paper says beside what is measured here: stories told on a page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pandas as pd
+import plotly.graph_objects as go
+import torch
 from command_line import Quiet
 
 import tvlens as tvl
+from tvlens.devices import choose_device
 from tvlens.files import writable_folder, write_whole
+from tvlens.progress import progress
 
 
 @dataclass(frozen=True)
 class Story:
-    """Where a story page goes, and how much is asked for it."""
+    """Where a story goes, and how much is asked for it."""
 
     out: Path = Path("figures")
-    """Folder of the page (.html) and of the table (.csv)."""
+    """Folder of the page (.html) and the table (.csv); the figures (.json) go into a folder in it
+    that is called as the page."""
     episodes: int = 4000
     """Episodes of each measurement."""
     seed: int = 20_250_609
@@ -31,6 +36,19 @@ class Story:
     def __post_init__(self) -> None:
         if self.episodes < 100:
             raise tvl.InputError(f"--episodes {self.episodes} is too few; give at least 100.")
+
+    @property
+    def on(self) -> torch.device:
+        """The device."""
+        return choose_device(self.device)
+
+    def generator(self, further: int = 0) -> torch.Generator:
+        """A source of episodes, from its beginning: no chapter depends on those before it.
+
+        Args:
+            further: of something else than the episodes, which may not be made of their numbers.
+        """
+        return torch.Generator(self.on).manual_seed(self.seed + further)
 
 
 @dataclass(frozen=True)
@@ -51,6 +69,43 @@ class Claim:
     """Whether the whole interval is where the claim puts it."""
 
 
+@dataclass(frozen=True)
+class Chapter:
+    """One question: what was measured, and what a paper says of it."""
+
+    title: str
+    """The question."""
+    figures: Mapping[str, go.Figure]
+    """By the name of their files, the first being the one to look at."""
+    numbers: pd.DataFrame
+    """What the figures show, ready to be shown."""
+    claims: Sequence[Claim]
+    """What is said."""
+    text: str = ""
+    """How to read it."""
+
+
+Told = Callable[[Story], Chapter]
+"""What measures a chapter."""
+
+
+@dataclass(frozen=True)
+class Book:
+    """Several chapters under one title."""
+
+    name: str
+    """Of its files."""
+    title: str
+    text: str
+    """A paragraph under the title."""
+    told: Sequence[Told] = field(repr=False)
+    """Its chapters."""
+
+    def chapters(self, story: Story) -> list[Chapter]:
+        """All chapters, measured one after the other."""
+        return [each(story) for each in progress(self.told, self.name.replace("_", " "))]
+
+
 def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
     """A row for each claim, ready to be shown."""
     rows = [
@@ -65,20 +120,40 @@ def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def tell(
-    story: Story,
-    name: str,
-    title: str,
-    text: str,
-    claims: Sequence[Claim],
-    sections: Sequence[tvl.plots.Section],
-) -> None:
-    """Print the table, write page and table, and say where."""
+def summary(title: str, text: str, chapters: Sequence[Chapter]) -> tvl.plots.Section:
+    """All claims in one table, and the first figure of each chapter."""
+    claims = [claim for chapter in chapters for claim in chapter.claims]
+    figures = [next(iter(each.figures.values())) for each in chapters]
+    return tvl.plots.Section(title, figures, claims_table(claims), text, _values(chapters))
+
+
+def publish(book: Book, story: Story) -> None:
+    """Measure, print the table of claims, write page, table and figures, and say where."""
     out = writable_folder(story.out)
-    table = claims_table(claims)
+    folder, chapters = writable_folder(out / book.name), book.chapters(story)
+    table = claims_table([claim for each in chapters for claim in each.claims])
+    values = _values(chapters)
     print(table.to_string(index=False))
-    values = pd.DataFrame(claims)
-    write_whole(out / f"{name}.csv", lambda file: values.to_csv(file, index=False))
-    first = tvl.plots.Section("What is said, and what is found", table=table, values=values)
-    tvl.plots.write_page(out / f"{name}.html", title=title, text=text, sections=[first, *sections])
-    print(f"wrote {out / name}.html, {out / name}.csv")
+    write_whole(out / f"{book.name}.csv", lambda file: values.to_csv(file, index=False))
+    for chapter in chapters:
+        for name, figure in chapter.figures.items():
+            tvl.plots.write_figure(figure, folder / f"{name}.json")
+    sections = [
+        tvl.plots.Section("What is said, and what is found", table=table, values=values),
+        *(
+            tvl.plots.Section(
+                each.title, list(each.figures.values()), each.numbers, each.text, folded=True
+            )
+            for each in chapters
+        ),
+    ]
+    page = out / f"{book.name}.html"
+    tvl.plots.write_page(page, title=book.title, text=book.text, sections=sections)
+    print(f"wrote {page}, {out / book.name}.csv, {folder}")
+
+
+def _values(chapters: Sequence[Chapter]) -> pd.DataFrame:
+    """The claims of all chapters as numbers."""
+    return pd.DataFrame(
+        [{"chapter": each.title, **asdict(claim)} for each in chapters for claim in each.claims]
+    )

@@ -1,0 +1,44 @@
+"""Proposition 5: what task vectors gain where tokens drop out."""
+
+from __future__ import annotations
+
+from claims import Chapter, Claim, Story
+
+import tvlens as tvl
+from chapters.shipped import TASK, models, sample, shown
+
+KEEPS = (60, 80, 90)
+MANY = 10
+"""Times the episodes of a story: the gain is a hundredth of errors that have heavy tails."""
+
+
+def told(story: Story) -> Chapter:
+    """R of pairs and triplets under the dropout of their training."""
+    names = [f"{format}-2x5-keep{keep}" for format in ("pairwise", "triplet") for keep in KEEPS]
+    every = [model for name in names for model in models(name, story.on)]
+    episodes, generator = sample(story, 6, MANY), story.generator(1)
+    risk = tvl.analysis.dropout_risk(every, TASK, episodes, generator=generator)
+    return Chapter(
+        "Do triplets gain where tokens drop out?",
+        {"dropout": tvl.plots.plot_dropout_risk(risk)},
+        shown(risk.table().reset_index()),
+        _claims(risk),
+        "R under dropout against the probability that a token stays. Dotted is the least R of "
+        "models with C_1 = 0; models that compare inputs in their first layer may be better. "
+        "Intervals are 95% over seeds and episodes.",
+    )
+
+
+def _claims(risk: tvl.results.DropoutRisk) -> list[Claim]:
+    optimum, scores, claims = risk.data.optimum, risk.scores(), []
+    for keep in risk.data.keep.values:
+        least = {name: float(optimum.sel(format=name, keep=keep)) for name in optimum.format.values}
+        theory = 1 - least["triplet"] / least["pairwise"]
+        row = scores.loc[f"gain at {keep}"]
+        found = float(row.estimate), float(row.low), float(row.high)
+        claim = f"triplets lower R under dropout: share saved where {keep:g} stay"
+        claims.append(Claim(claim, "Prop 5, > 0", *found, found[1] > 0))
+        claim = f"as much as at the optimum, where {keep:g} stay"
+        agrees = found[1] <= theory <= found[2]
+        claims.append(Claim(claim, f"Prop 5, {theory:.3f}", *found, agrees))
+    return claims

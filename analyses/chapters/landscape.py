@@ -1,0 +1,95 @@
+"""Theorems 1 and 2: what lies around trained models, along the structured sets and off them."""
+
+from __future__ import annotations
+
+import pandas as pd
+from claims import Chapter, Claim, Story
+from torch import Generator
+
+import tvlens as tvl
+from chapters.shipped import TASK, bounds, models, sample, side_by_side
+from tvlens.results.bounds import BOUNDS
+
+PAIRS, BLIND, DROPPING = "pairwise-2x5-sparse", "triplet-2x5-blind", "triplet-2x5-keep80"
+VECTORS = "task vectors"
+STEP = 1 / 8
+"""Between the weights at which errors are taken."""
+
+
+def told(story: Story) -> Chapter:
+    """Errors along the set and off it."""
+    episodes = sample(story, 6, 1 / 2)
+    found = {
+        name: tvl.analysis.risk_landscape(
+            models(name, story.on),
+            TASK,
+            episodes,
+            generator=Generator().manual_seed(story.seed),
+        )
+        for name in (BLIND, DROPPING, PAIRS)
+    }
+    scores = {name: each.scores() for name, each in found.items()}
+    return Chapter(
+        "Are trained models at a minimum, and what does it cost to leave it?",
+        {
+            f"landscape-{name}": tvl.plots.plot_risk_landscape(each).update_layout(title=name)
+            for name, each in found.items()
+        },
+        side_by_side(scores),
+        [
+            *(_of_the_least(name, each) for name, each in scores.items()),
+            *(_of_the_gradient(name, found[name]) for name in (BLIND, PAIRS)),
+            *_of_vectors(scores),
+        ],
+        "Errors as weights move along the parts of S_P, in random directions off it, and where "
+        "symmetry says that nothing changes. At step 1 the change is as long as the structured D. "
+        "Models trained with dropout are asked with the same tokens dropped too. Bands are 95% "
+        "over seeds and episodes.",
+    )
+
+
+def _of_the_least(name: str, scores: pd.DataFrame) -> Claim:
+    """The error that was trained is least at the model, along all parts that cost something."""
+    start, dropped = "lowest along ", " (dropped)"
+    names = [each for each in map(str, scores.index) if each.startswith(start)]
+    with_dropout = [each for each in names if each.endswith(dropped)]
+    rows = scores.loc[with_dropout or [each for each in names if VECTORS not in each]]
+    furthest = float(rows.estimate[rows.estimate.abs().idxmax()])
+    low, high = float(rows.low.min()), float(rows.high.max())
+    claim = f"the error is least at the model: the lowest step along S_P ({name})"
+    return Claim(
+        claim, "Thm 1 and 2, within 1/8", furthest, low, high, low >= -STEP and high <= STEP
+    )
+
+
+def _of_the_gradient(name: str, result: tvl.RiskLandscape) -> Claim:
+    """At a point of the set the gradient is along it; a little off the set, it is not."""
+    outside = result.gradients().sel(component="outside", tokens="all")
+    estimate, low, high = bounds(outside.sel(point="nearest"))
+    away = float(outside.sel(point="away").estimate)
+    return Claim(
+        f"on S_P the gradient is along it: what is not ({name})",
+        f"Thm 1 and 2, 0 (off S_P: {away:.2g})",
+        estimate,
+        low,
+        high,
+        low == 0 and high < away,
+    )
+
+
+def _of_vectors(scores: dict[str, pd.DataFrame]) -> list[Claim]:
+    """K has the least risk; task vectors change nothing without dropout, and something with it."""
+    step = "a quarter step along task vectors costs"
+    rows = (
+        (f"K has the least risk: error above it ({BLIND})", BLIND, "closed form above the least"),
+        (f"without dropout {step} ({BLIND})", BLIND, f"cost of {VECTORS}"),
+        (f"with dropout {step} ({DROPPING})", DROPPING, f"cost of {VECTORS} (dropped)"),
+    )
+    least, without, dropped = (
+        (claim, scores[model].loc[score, list(BOUNDS)].tolist()) for claim, model, score in rows
+    )
+    return [
+        Claim(least[0], "Prop 3, < 0.001", *least[1], agrees=least[1][2] < 0.001),
+        Claim(without[0], "Prop 3, < 0.01", *without[1], agrees=without[1][2] < 0.01),
+        Claim(dropped[0], "Prop 5, > 0", *dropped[1], agrees=dropped[1][1] > 0),
+    ]

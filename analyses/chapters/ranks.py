@@ -1,0 +1,40 @@
+"""Table 1 and Proposition 4 for linear transformers: a vector holds a map of rank one."""
+
+from __future__ import annotations
+
+from claims import Chapter, Claim, Story
+
+import tvlens as tvl
+from chapters.shipped import bounds, models, shown
+from tvlens.analysis.rank_sweep import item_tests
+
+DROPPING = "triplet-2x5-keep80"
+
+
+def told(story: Story) -> Chapter:
+    """Accuracy on maps among orthonormal items, by their rank."""
+    tests = item_tests(4, 5, story.episodes // 2, generator=story.generator())
+    ranks = tvl.analysis.rank_sweep(models(DROPPING, story.on), tests)
+    return Chapter(
+        "Up to which rank does a vector of a linear transformer hold a map?",
+        {
+            "ranks": tvl.plots.plot_rank_sweep(ranks),
+            "ranks-outcomes": tvl.plots.plot_rank_sweep_outcomes(ranks),
+        },
+        shown(ranks.scores().rename_axis("map and way").reset_index()),
+        _claims(ranks),
+        "Items are orthonormal x and y; maps go forward, back, both ways, or copy or negate x. An "
+        "answer counts as the item that it points to.",
+    )
+
+
+def _claims(ranks: tvl.RankSweep) -> list[Claim]:
+    accuracy = ranks.accuracy().sel(way="corrected")
+    claims = []
+    for kind in accuracy["kind"].values:
+        rank = int(ranks.data["rank"].sel(kind=kind))
+        found = bounds(accuracy.sel(kind=kind))
+        # An accuracy of 1 has an interval without width.
+        near = found[1] - 0.01 <= 1 / rank <= found[2] + 0.01
+        claims.append(Claim(f"linear, {kind}: 1 / rank", f"{1 / rank:.3g}", *found, near))
+    return claims

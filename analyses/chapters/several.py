@@ -1,0 +1,88 @@
+"""Tables 2, 6 and 7: whether several vectors serve better than one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import several_vectors
+import xarray as xr
+from claims import Chapter, Claim, Story
+
+import tvlens as tvl
+from chapters.shipped import TASK, bounds, models, side_by_side, subject
+
+LINEAR = "triplet-2x5-keep80"
+SOFTMAX = ("linear-tvp", "bijections-vanilla")
+Row = tuple[str, int, tuple[float, float, float]]
+"""A gain, the number of examples, and estimate and interval."""
+SEVERAL = "several contexts - one vector"
+GAINS = {
+    "one vector - in context": "TaskV: one vector helps",
+    SEVERAL: "TaskV-M: one of each of N + 1 contexts is better than one",
+    "one context - one vector": "TaskV-MS: N + 1 of one context are better than one",
+    "several contexts - repeated": "control: better than one written N + 1 times",
+}
+"""What is said of gains: that they are above 0."""
+
+
+def told(story: Story) -> Chapter:
+    """Errors of prompts of 0 to 4 examples, with vectors of contexts of the same function."""
+    seeds = _linear(story)
+    softmax = {
+        name: several_vectors.analyse(subject(name, story, story.episodes // 8)) for name in SOFTMAX
+    }
+    drawn = {f"{LINEAR}, seed 1": seeds[0], **softmax}
+    claims = _claims(LINEAR, [_of_seeds(seeds, *which) for which in _asked((1, 2, 4))])
+    for name, result in softmax.items():
+        rows = [(*which, bounds(_gain(result, *which))) for which in _asked((1, 4))]
+        claims += _claims(name, rows)
+    return Chapter(
+        "Do several vectors serve better than one?",
+        {"several": tvl.plots.plot_several_vectors(drawn)},
+        side_by_side({name: each.scores() for name, each in drawn.items()}),
+        claims,
+        "Errors of prompts of N examples, and how much smaller they are than with one vector. "
+        "Vectors are of other contexts of the same function; layers are chosen on other "
+        "functions. Intervals are 95% over functions; of the linear transformer, the range of "
+        "seeds.",
+    )
+
+
+def _linear(story: Story) -> list[tvl.SeveralVectors]:
+    """The result of each seed of the linear transformer, on the same contexts."""
+    some, count = models(LINEAR, story.on), several_vectors.CONTEXTS
+    n = some[0].examples
+    contexts = tvl.sample_contexts(
+        TASK, story.episodes // 4, count, n + 1, generator=story.generator()
+    )
+    fresh = tvl.fresh_queries(TASK, contexts, generator=story.generator(1))
+    asked = fresh[slice(None, None, count)]
+    lay_out = functools.partial(some[0].format.context, of=n)
+    return [
+        tvl.analysis.several_vectors(each, TASK, lay_out, tvl.Role.ARROW, asked, contexts)
+        for each in some
+    ]
+
+
+def _asked(numbers: Sequence[int]) -> list[tuple[str, int]]:
+    """Gains and numbers of examples: all numbers of the gain in question, the largest of others."""
+    return [(gain, n) for gain in GAINS for n in numbers if gain == SEVERAL or n == numbers[-1]]
+
+
+def _gain(result: tvl.SeveralVectors, gain: str, examples: int) -> xr.Dataset:
+    cell = {"selection": "corrected", "dummies": "one", "gain": gain, "examples": examples}
+    return result.gains().sel(cell)
+
+
+def _of_seeds(seeds: Sequence[tvl.SeveralVectors], gain: str, examples: int) -> Row:
+    """Mean and range of the seeds."""
+    found = [float(_gain(each, gain, examples).estimate) for each in seeds]
+    return gain, examples, (sum(found) / len(found), min(found), max(found))
+
+
+def _claims(model: str, rows: Sequence[Row]) -> list[Claim]:
+    return [
+        Claim(f"{GAINS[gain]}, N = {n} ({model})", "Tab. 2, > 0", *found, found[1] > 0)
+        for gain, n, found in rows
+    ]

@@ -1,0 +1,55 @@
+"""The models that ship, what they are asked, and how numbers are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+import torch
+import xarray as xr
+from claims import Story
+from study import Study, Subject, load_model
+
+import tvlens as tvl
+from tvlens.results.bounds import BOUNDS
+
+TASK = tvl.MatrixRegression()
+"""What all linear transformers were trained on."""
+
+
+def models(name: str, device: torch.device) -> list[tvl.LinearTransformer]:
+    """The models of all seeds."""
+    return [run.model for run in tvl.load_pretrained_linear(name, device=str(device))]
+
+
+def sample(story: Story, shots: int, times: float = 1) -> tvl.Episodes:
+    """So many times the episodes of a story."""
+    count = round(times * story.episodes)
+    return tvl.sample_episodes(TASK, count, shots, generator=story.generator())
+
+
+def subject(name: str, story: Story, episodes: int, examples: int | None = None) -> Subject:
+    """A softmax model as the scripts of analyses ask it."""
+    study = Study((name,), episodes=episodes, examples=examples, seed=story.seed)
+    return Subject(name, name, load_model(name, str(story.on)), study)
+
+
+def bounds(values: xr.Dataset) -> tuple[float, float, float]:
+    """Estimate and interval of one cell."""
+    estimate, low, high = (float(values[each]) for each in BOUNDS)
+    return estimate, low, high
+
+
+def side_by_side(scores: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The scores of several models in one table."""
+    tables = [
+        each.rename_axis("score").reset_index().assign(model=name) for name, each in scores.items()
+    ]
+    return shown(pd.concat(tables).loc[:, ["model", "score", *BOUNDS]])
+
+
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """A table as it stands on a page: rounded, and empty where there is nothing."""
+    return table.map(lambda cell: f"{cell:.4g}" if isinstance(cell, float) else str(cell)).replace(
+        "nan", ""
+    )

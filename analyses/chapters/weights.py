@@ -1,0 +1,81 @@
+"""Theorems 1 and 2 and Proposition 3: the weights of trained models beside theory's."""
+
+from __future__ import annotations
+
+import pandas as pd
+import torch
+from claims import Chapter, Claim, Story
+
+import tvlens as tvl
+from chapters.shipped import TASK, side_by_side
+
+PAIRS, DROPPING, SPARSE, PLAIN = (
+    "pairwise-2x5-sparse",
+    "triplet-2x5-keep80",
+    "triplet-2x5-sparse",
+    "triplet-2x5",
+)
+
+
+def told(story: Story) -> Chapter:
+    """D, L4 and K beside the structured sets."""
+    names = (PAIRS, DROPPING, SPARSE, PLAIN)
+    found = {name: structure(name, story.on) for name in names}
+    scores = {name: each.scores() for name, each in found.items()}
+    return Chapter(
+        "Do trained models have the weights that theory finds minimisers among?",
+        {
+            f"weights-{name}": tvl.plots.plot_learned_structure(each).update_layout(title=name)
+            for name, each in found.items()
+        },
+        side_by_side(scores),
+        _claims(scores),
+        "D as it was trained, the nearest point of the structured set S_P, what is left, and K. "
+        "Distances are shares of the length of D or K; intervals are the smallest and the largest "
+        "seed.",
+    )
+
+
+def structure(name: str, device: torch.device) -> tvl.LearnedStructure:
+    """The weights of a model, beside those that training started from."""
+    runs = tvl.load_pretrained_linear(name, device=str(device))
+    return tvl.analysis.learned_structure(
+        [run.model for run in runs],
+        TASK,
+        untrained=[run.experiment.build_model(device=device) for run in runs],
+    )
+
+
+def _claims(scores: dict[str, pd.DataFrame]) -> list[Claim]:
+    def below(claim: str, paper: str, model: str, score: str, bound: float) -> Claim:
+        estimate, low, high = scores[model].loc[score, ["estimate", "low", "high"]]
+        return Claim(
+            f"{claim} ({model})", f"{paper}, < {bound:g}", estimate, low, high, high < bound
+        )
+
+    layer = next(each for each in scores[PAIRS].index if each.startswith("off_structure"))
+    suffix = layer.removeprefix("off_structure")
+    unequal = f"unequal_examples{suffix}"
+    return [
+        below("D of pairs is in S_P: share outside", "Thm 1, Fig. 2a", PAIRS, layer, 0.06),
+        below("D of triplets is in S_P: share outside", "Thm 2, Fig. 2b", SPARSE, layer, 0.06),
+        below("the same with dropout", "Thm 2, Fig. 2b", DROPPING, layer, 0.06),
+        below(
+            "vectors form as L4 kron L5: s2/s1",
+            "Thm 2, Fig. 2b",
+            DROPPING,
+            f"second_singular_value{suffix}",
+            0.05,
+        ),
+        below(
+            "nothing goes from the query to arrows", "Prop 3", DROPPING, f"query_row{suffix}", 0.02
+        ),
+        below("L4 L4ᵀ is a multiple of I: distance", "Prop 3, Fig. 2c", DROPPING, unequal, 0.06),
+        *(
+            below("K is a multiple of I: distance", "Prop 3", model, "mixing", 0.06)
+            for model in (PAIRS, PLAIN, DROPPING)
+        ),
+        below(
+            "without dropout vectors are useless: |L4|", "Prop 3", SPARSE, f"L4_norm{suffix}", 0.05
+        ),
+    ]
