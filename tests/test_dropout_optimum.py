@@ -44,6 +44,13 @@ def test_task_vectors_lower_the_least_risk_where_tokens_drop_out():
         )
 
 
+def test_the_least_risk_is_searched_for_once():
+    found = theory.optimal_dropout_risk(4, 3, 0.8)
+    assert found == pytest.approx(best(0.8).risk, rel=1e-6)
+    # A second search would end in another object.
+    assert theory.optimal_dropout_risk(4, 3, 0.8) is found
+
+
 def test_arrows_treat_examples_alike_unless_order_counts():
     gram = best(0.8).mixing @ best(0.8).mixing.T
     mean = gram.diagonal().mean()
@@ -59,3 +66,5 @@ def test_arrows_treat_examples_alike_unless_order_counts():
 def test_a_keep_that_is_no_probability_is_refused():
     with pytest.raises(tvl.InputError, match="above 0 and at most 1"):
         theory.optimal_pairs_dropout_risk(3, 2, 0.0)
+    with pytest.raises(tvl.InputError, match="above 0 and at most 1"):
+        theory.optimal_dropout_risk(3, 2, 1.5)

@@ -14,7 +14,7 @@ from tvlens.models import LinearTransformer
 from tvlens.prompts import Episodes
 from tvlens.results import DropoutRisk
 from tvlens.tasks import Task
-from tvlens.theory import optimal_dropout_mixing, optimal_pairs_dropout_risk
+from tvlens.theory import optimal_dropout_risk, optimal_pairs_dropout_risk
 
 
 @torch.no_grad()
@@ -77,8 +77,7 @@ def dropout_risk(
 
 def _optima(n: int, d: int, keeps: list[float]) -> list[list[float]]:
     """The least R of pairs and of triplets."""
-    starts = Generator().manual_seed(0)
     return [
         [optimal_pairs_dropout_risk(n, d, keep) / d for keep in keeps],
-        [optimal_dropout_mixing(n, d, keep, generator=starts).risk / d for keep in keeps],
+        [optimal_dropout_risk(n, d, keep) / d for keep in keeps],
     ]

@@ -8,6 +8,7 @@ from tvlens.theory.dropout_optimum import (
     ArrowSources,
     DropoutOptimum,
     optimal_dropout_mixing,
+    optimal_dropout_risk,
     optimal_pairs_dropout_risk,
 )
 from tvlens.theory.end_of_sequence import Head, end_of_sequence_heads
@@ -37,6 +38,7 @@ __all__ = [
     "mixing_matrix",
     "mixing_terms",
     "optimal_dropout_mixing",
+    "optimal_dropout_risk",
     "optimal_mixing",
     "optimal_pairs_dropout_risk",
     "optimal_risk",

@@ -4,6 +4,7 @@ Of `dropout_risk`, the setting of Proposition 5 of Dong et al. (arXiv 2506.09048
 """
 
 import enum
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +49,16 @@ def optimal_pairs_dropout_risk(examples: int, d: int, keep: float) -> float:
     n, p = examples, keep
     both = -(p**3) / ((2 + d) * (p**3 + p**4) / 2 + (n - 1) * p**6)
     return d**2 * (1 + n * p**3 * both)
+
+
+@functools.cache
+def optimal_dropout_risk(examples: int, d: int, keep: float) -> float:
+    """The risk of `optimal_dropout_mixing` from starts of its own; searched for once a process.
+
+    Raises:
+        InputError: keep is not in (0, 1].
+    """
+    return optimal_dropout_mixing(examples, d, keep, generator=Generator().manual_seed(0)).risk
 
 
 def optimal_dropout_mixing(
