@@ -120,11 +120,19 @@ def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def summary(title: str, text: str, chapters: Sequence[Chapter]) -> tvl.plots.Section:
-    """All claims in one table, and the first figure of each chapter."""
-    claims = [claim for chapter in chapters for claim in chapter.claims]
-    figures = [next(iter(each.figures.values())) for each in chapters]
-    return tvl.plots.Section(title, figures, claims_table(claims), text, _values(chapters))
+def summary(book: Book, story: Story) -> tvl.plots.Section:
+    """A book in one section: all claims in one table, and the first figure of each chapter."""
+    chapters = book.chapters(story)
+    return tvl.plots.Section(
+        book.title,
+        [next(iter(each.figures.values())) for each in chapters],
+        claims_table([claim for each in chapters for claim in each.claims]),
+        book.text,
+        _values(chapters),
+        notes=[
+            f"{story.episodes} episodes. `python analyses/{book.name}.py` asks more, and shows all."
+        ],
+    )
 
 
 def publish(book: Book, story: Story) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import attention_map
 import bijections
@@ -17,6 +18,7 @@ import emergence
 import geometry
 import icl_curve
 import information_flow
+import linear_theory
 import locality_sweep
 import noise
 import part_effects
@@ -24,8 +26,11 @@ import patch_map
 import pruning
 import saliency_map
 import several_vectors
+import task_vector_limits
 import transfer
+import tyro
 import vocabulary
+from claims import Story, summary
 from command_line import Quiet, parse, plain_errors, quietly
 from study import Models, Script, Sources, Study, load_model, named_models
 
@@ -40,6 +45,10 @@ those that were trained with snapshots.
 
 Answers that are in the output folder already are not computed again while models, options and code
 are the same, so an interrupted report goes on where it was.
+
+With --theory the page ends with what is said of linear transformers, and of the limits of one task
+vector, beside what is found. That is measured on models that ship, whatever the page is about; the
+pages of linear_theory.py and task_vector_limits.py have all of it, from more episodes.
 
 Example: python analyses/report.py offset-vanilla offset-tvp --out figures/offset"""
 
@@ -73,6 +82,9 @@ EVERY_LAYER = (
 )
 """These ask every layer, and so take none."""
 
+QUICK = 2000
+"""Episodes of the stories on a page about other models."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -93,6 +105,8 @@ class Report:
     """Seed of the test episodes, which no training uses."""
     device: str | None = None
     """Where to compute; the fastest device there is if not given."""
+    theory: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """End with the theory of linear models and the limits of one vector, on models that ship."""
     replot: Path | None = None
     """Draw the page from the results in this folder, and compute nothing."""
     quiet: Quiet = False
@@ -108,6 +122,8 @@ class Report:
             raise tvl.InputError(
                 f"--examples {self.examples} is too few to compare examples; give at least 2."
             )
+        if self.theory and self.replot is not None:
+            raise tvl.InputError("--replot computes nothing and --theory does; give one of them.")
 
     def study(self, script: Script) -> Study:
         """What is asked of one analysis."""
@@ -134,8 +150,15 @@ def main(config: Report) -> None:
             found = stored(script, config.replot, models)
         for name in models:
             results[name].append(found[name])
-    tvl.report(out / "report.html", results, runs)
+    further = theory_sections(config) if config.theory else ()
+    tvl.report(out / "report.html", results, runs, further=further)
     print(f"wrote {out / 'report.html'}")
+
+
+def theory_sections(config: Report) -> list[tvl.plots.Section]:
+    """The stories of linear models and of the limits of one vector, in short."""
+    story = Story(episodes=QUICK, device=config.device)
+    return [summary(book, story) for book in (linear_theory.BOOK, task_vector_limits.BOOK)]
 
 
 def stored(script: Script, folder: Path, models: Sources) -> dict[str, tvl.results.Result]:

@@ -36,7 +36,8 @@ def test_a_report_has_a_section_for_each_kind_and_the_facts_of_each_training(
 ) -> None:
     run = tvl.load_pretrained("offset-tvp", device="cpu")
     results = {"a": [planted, planted.curve()], "b": [planted]}
-    tvl.report(tmp_path / "page.html", results, {"a": run}, title="Two <models>")
+    last = tvl.plots.Section("What else?", text="Of other models.")
+    tvl.report(tmp_path / "page.html", results, {"a": run}, title="Two <models>", further=[last])
     page = (tmp_path / "page.html").read_text()
     assert "<h1>Two &lt;models&gt;</h1>" in page
     headings = re.findall("<h2>(.*?)</h2>", page)
@@ -45,6 +46,7 @@ def test_a_report_has_a_section_for_each_kind_and_the_facts_of_each_training(
         "What was trained",
         question_of(tvl.LocalityMap).title,
         question_of(tvl.ICLCurve).title,
+        "What else?",
     ]
     anchors = re.findall(r'<section id="([^"]+)">', page)
     assert re.findall(r'<a href="#([^"]+)">', page) == anchors

@@ -53,6 +53,7 @@ def report(
     runs: Mapping[str, Run] | None = None,
     *,
     title: str = "Where is the task kept?",
+    further: Sequence[Section] = (),
 ) -> None:
     """Write a page of all results, whole or not at all; it needs no network.
 
@@ -61,6 +62,7 @@ def report(
         results: what was found about each model, by its name; one result of a kind for each.
         runs: how the models were trained, by the same names; left out where it is not known.
         title: the page's heading.
+        further: what follows, about other models say.
 
     Raises:
         InputError: there are no results, two of a kind for one model, some that answer no question
@@ -92,7 +94,10 @@ def report(
         "task after some examples. Each section asks one question; intervals are 95%, of the "
         "episodes or functions that were drawn for the test, and say nothing of another training.",
         origin=f"Written by tvlens on {date.today().isoformat()}.",
-        sections=[each for each in sections if each.figures or each.table is not None],
+        sections=[
+            *(each for each in sections if each.figures or each.table is not None),
+            *further,
+        ],
     )
 
 

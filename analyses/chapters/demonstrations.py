@@ -27,9 +27,9 @@ def told(story: Story) -> Chapter:
     return Chapter(
         "Which examples does a vector hold most of?",
         {
-            "demonstrations": drawn.update_layout(title=f"{CAUSAL}, and the relaxation"),
+            "demonstrations": drawn.update_layout(title=f"What a vector of {CAUSAL} is made of"),
             "demonstrations-both-ways": tvl.plots.plot_demonstration_weights(both).update_layout(
-                title=f"{BOTH_WAYS}: every token sees all"
+                title=f"And of {BOTH_WAYS}, where every token sees all"
             ),
         },
         shown(table.assign(**theory).rename_axis("example").reset_index()),

@@ -25,6 +25,7 @@ def told(story: Story) -> Chapter:
             TASK,
             episodes,
             generator=Generator().manual_seed(story.seed),
+            draws=4,
         )
         for name in (BLIND, DROPPING, PAIRS)
     }
@@ -32,7 +33,9 @@ def told(story: Story) -> Chapter:
     return Chapter(
         "Are trained models at a minimum, and what does it cost to leave it?",
         {
-            f"landscape-{name}": tvl.plots.plot_risk_landscape(each).update_layout(title=name)
+            f"landscape-{name}": tvl.plots.plot_risk_landscape(each).update_layout(
+                title=f"Errors around {name}"
+            )
             for name, each in found.items()
         },
         side_by_side(scores),

@@ -28,14 +28,14 @@ GAINS = {
 
 def told(story: Story) -> Chapter:
     """Errors of prompts of 0 to 4 examples, with vectors of contexts of the same function."""
-    seeds = _linear(story)
+    seeds = of_linear(story)
     softmax = {
         name: several_vectors.analyse(subject(name, story, story.episodes // 8)) for name in SOFTMAX
     }
     drawn = {f"{LINEAR}, seed 1": seeds[0], **softmax}
-    claims = _claims(LINEAR, [_of_seeds(seeds, *which) for which in _asked((1, 2, 4))])
+    claims = _claims(LINEAR, [of_seeds(seeds, *which) for which in _asked((1, 2, 4))])
     for name, result in softmax.items():
-        rows = [(*which, bounds(_gain(result, *which))) for which in _asked((1, 4))]
+        rows = [(*which, bounds(gain_of(result, *which))) for which in _asked((1, 4))]
         claims += _claims(name, rows)
     return Chapter(
         "Do several vectors serve better than one?",
@@ -49,7 +49,7 @@ def told(story: Story) -> Chapter:
     )
 
 
-def _linear(story: Story) -> list[tvl.SeveralVectors]:
+def of_linear(story: Story) -> list[tvl.SeveralVectors]:
     """The result of each seed of the linear transformer, on the same contexts."""
     some, count = models(LINEAR, story.on), several_vectors.CONTEXTS
     n = some[0].examples
@@ -70,14 +70,15 @@ def _asked(numbers: Sequence[int]) -> list[tuple[str, int]]:
     return [(gain, n) for gain in GAINS for n in numbers if gain == SEVERAL or n == numbers[-1]]
 
 
-def _gain(result: tvl.SeveralVectors, gain: str, examples: int) -> xr.Dataset:
+def gain_of(result: tvl.SeveralVectors, gain: str, examples: int) -> xr.Dataset:
+    """A gain beside so many examples: of one dummy, at the layer chosen on other functions."""
     cell = {"selection": "corrected", "dummies": "one", "gain": gain, "examples": examples}
     return result.gains().sel(cell)
 
 
-def _of_seeds(seeds: Sequence[tvl.SeveralVectors], gain: str, examples: int) -> Row:
+def of_seeds(seeds: Sequence[tvl.SeveralVectors], gain: str, examples: int) -> Row:
     """Mean and range of the seeds."""
-    found = [float(_gain(each, gain, examples).estimate) for each in seeds]
+    found = [float(gain_of(each, gain, examples).estimate) for each in seeds]
     return gain, examples, (sum(found) / len(found), min(found), max(found))
 
 

@@ -25,7 +25,9 @@ def told(story: Story) -> Chapter:
     return Chapter(
         "Do trained models have the weights that theory finds minimisers among?",
         {
-            f"weights-{name}": tvl.plots.plot_learned_structure(each).update_layout(title=name)
+            f"weights-{name}": tvl.plots.plot_learned_structure(each).update_layout(
+                title=f"The weights of {name}"
+            )
             for name, each in found.items()
         },
         side_by_side(scores),

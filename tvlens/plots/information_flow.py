@@ -40,7 +40,7 @@ def plot_information_flow(
     blocks = max(each.data.sizes["block"] for each in named.values())
     drawn.update_xaxes(dtick=1, range=[-0.2, blocks + 0.2])
     drawn.update_xaxes(title="block", row=2)
-    drawn.update_xaxes(title="layer, after the block", row=3)
+    drawn.update_xaxes(title="layer", row=3)
     drawn.update_yaxes(range=[-0.05, 1.08], row=1)
     drawn.update_yaxes(range=[-1.1, 1.1], row=2)
     drawn.update_yaxes(range=[-1.1, 1.15], row=3)

@@ -46,7 +46,7 @@ def plot_several_vectors(results: SeveralVectors | Mapping[str, SeveralVectors])
         add_lines(drawn, 2, column, over_one)
     drawn.add_hline(y=0, line={"color": "#bbb", "width": 1}, layer="below")
     drawn.update_xaxes(dtick=1)
-    drawn.update_xaxes(title="examples in the prompt", row=2)
+    drawn.update_xaxes(title="examples", row=2)
     drawn.update_yaxes(rangemode="tozero", row=1)
     return drawn.update_layout(title="Do several vectors serve better than one?")
 
