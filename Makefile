@@ -19,13 +19,15 @@ check: $(VENV)/installed-dev
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-# The site, in docs/_build/html. It makes the report of the gallery and runs the tutorials: some
-# minutes, and less when the code is what it was.
+# The site, in docs/_build/html. It makes the report of the gallery and the figures of the theory, and
+# runs the tutorials: some minutes, and less when the code is what it was.
 docs: $(VENV)/installed-docs
 	OMP_NUM_THREADS=1 $(BIN)/python analyses/report.py --out docs/_build/report
 	OMP_NUM_THREADS=1 $(BIN)/python analyses/vocabulary.py -q --out docs/_build/report
 	OMP_NUM_THREADS=1 $(BIN)/python analyses/bijections.py -q --out docs/_build/report
 	OMP_NUM_THREADS=1 $(BIN)/python analyses/emergence.py -q --out docs/_build/report --runs docs/_build/runs
+	OMP_NUM_THREADS=1 $(BIN)/python analyses/linear_theory.py -q --out docs/_build/report
+	OMP_NUM_THREADS=1 $(BIN)/python analyses/task_vector_limits.py -q --out docs/_build/report
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -d docs/_build/doctrees docs docs/_build/html
 
 # The pictures of README and docs, from models that ship. Needs Chrome or Chromium.

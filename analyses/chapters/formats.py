@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
+
 from claims import Chapter, Claim, Story
 
 import tvlens as tvl
 from chapters.shipped import TASK, models, sample, shown
 from tvlens.theory import optimal_risk
 
+FORMATS, EXAMPLES = ("single", "pairwise", "triplet"), (5, 10)
 BLIND = "triplet-2x5-blind"
 
 
 def told(story: Story) -> Chapter:
     """Risks of all formats and depths, of 5 and of 10 examples."""
-    plain = [n for n in tvl.list_pretrained_linear() if n.count("-") == 1 and not n.endswith("x1")]
-    every = [model for name in plain for model in models(name, story.on)]
-    episodes = sample(story, 11)
+    plain = re.compile(rf"({'|'.join(FORMATS)})-\dx({'|'.join(map(str, EXAMPLES))})")
+    names = [name for name in tvl.list_pretrained_linear() if plain.fullmatch(name)]
+    every = [model for name in names for model in models(name, story.on)]
+    episodes = sample(story, max(EXAMPLES) + 1)
     risk = tvl.analysis.linear_risk(every, TASK, episodes)
     blind = tvl.analysis.linear_risk(models(BLIND, story.on), TASK, episodes)
     return Chapter(
