@@ -130,7 +130,8 @@ def summary(book: Book, story: Story) -> tvl.plots.Section:
         book.text,
         _values(chapters),
         notes=[
-            f"{story.episodes} episodes. `python analyses/{book.name}.py` asks more, and shows all."
+            f"From {story.episodes} episodes, so that a no may be for want of more: "
+            f"python analyses/{book.name}.py asks more, and shows all."
         ],
     )
 
