@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import Generator
 
 import tvlens as tvl
@@ -55,6 +56,32 @@ def test_the_least_R_is_known_where_one_layer_compares():
     ]
     optima = linear_risk(models, TASK, episodes(5)).data.optimum
     np.testing.assert_allclose(optima, [2 * 3 / 6, np.nan, 2 * 3 / 7, np.nan])
+
+
+def test_formats_compare_by_all_seeds_and_by_the_best_ones():
+    """R of pairs: 0.5 and 2.5; of triplets: 1 and 1; of single tokens one layer less: 2."""
+    errors = {("pairwise", 2): [0.5, 2.5], ("triplet", 2): [1.0, 1.0], ("single", 1): [2.0]}
+    runs = [(*kind, each) for kind, values in errors.items() for each in values]
+    formats, layers, means = zip(*runs, strict=True)
+    labels = {"format": formats, "layers": layers, "examples": [3] * 5, "seed": [1, 2, 1, 2, 1]}
+    data = xr.Dataset(
+        {"error": (("run", "episode"), np.tile(means, (7, 1)).T), "optimum": ("run", [np.nan] * 5)},
+        coords={name: ("run", list(values)) for name, values in labels.items()},
+        attrs={"d": 1},
+    )
+    order = tvl.LinearRisk(data).order().xs(3, level="examples")
+    expected = {
+        ("P(2) < S(1)", "all"): 0.5,
+        ("P(2) < S(1)", "best"): 1.5,
+        ("T(2) < S(1)", "all"): 1.0,
+        ("T(2) < S(1)", "best"): 1.0,
+        ("|P(2) - T(2)| / P(2)", "all"): 1 / 3,
+        ("|P(2) - T(2)| / P(2)", "best"): 1.0,
+    }
+    assert order.estimate.to_dict() == pytest.approx(expected)
+    # All episodes are alike, so what varies is the seed: not at all, or from 0.5 to 2.5.
+    assert order.loc[("P(2) < S(1)", "best"), "low"] == 1.5
+    assert order.loc[("P(2) < S(1)", "all"), ["low", "high"]].tolist() == [-0.5, 1.5]
 
 
 def test_without_dropout_nothing_is_dropped():

@@ -40,11 +40,11 @@ def told(story: Story) -> Chapter:
 
 def _of_order(risk: tvl.results.LinearRisk) -> list[Claim]:
     claims = []
-    for (claim, examples), row in risk.order().iterrows():  # pyright: ignore[reportGeneralTypeIssues]
+    for (claim, examples, seeds), row in risk.order().iterrows():  # pyright: ignore[reportGeneralTypeIssues]
         equal = str(claim).startswith("|")
         agrees = row.high < 0.1 if equal else row.low > 0
         paper = "Fig. 4, < 0.1" if equal else "Fig. 4, > 0"
-        name = f"{claim}, {examples} examples"
+        name = f"{claim}, {examples} examples, {seeds} seed{'s' * (seeds == 'all')}"
         claims.append(Claim(name, paper, row.estimate, row.low, row.high, bool(agrees)))
     return claims
 
