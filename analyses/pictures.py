@@ -28,9 +28,11 @@ import several_vectors
 import transfer
 import vocabulary
 from command_line import Quiet, parse, plain_errors, quietly
+from linear_pictures import LINEAR_PICTURES, LinearPicture
 from study import Script, Study, named_models
 
 import tvlens as tvl
+from tvlens.devices import choose_device
 from tvlens.files import writable_folder
 from tvlens.progress import progress
 
@@ -144,17 +146,25 @@ class Pictures:
 
 def main(config: Pictures) -> None:
     """Compute what is missing, and draw."""
-    names = {Path(file).name: file for file in PICTURES}
+    pictures = PICTURES | LINEAR_PICTURES
+    names = {Path(file).name: file for file in pictures}
     for name in config.only:
         if name not in names:
             raise tvl.InputError(f"There is no picture {name!r}; there are {', '.join(names)}.")
     for name in progress(config.only or list(names), "pictures"):
-        picture = PICTURES[names[name]]
-        figure = picture.plot(results(picture, config))
+        picture = pictures[names[name]]
+        figure = drawn(picture, config)
         figure.layout.width = picture.width
         file = writable_folder((config.out / names[name]).parent) / f"{name}.png"
         tvl.plots.write_figure(figure, file, scale=SCALE)
         print(f"wrote {file}")
+
+
+def drawn(picture: Picture | LinearPicture, config: Pictures) -> go.Figure:
+    """The figure, before it has a width."""
+    if isinstance(picture, LinearPicture):
+        return picture.draw(choose_device(config.device))
+    return picture.plot(results(picture, config))
 
 
 def results(picture: Picture, config: Pictures) -> dict[str, Any]:

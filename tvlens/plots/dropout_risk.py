@@ -55,7 +55,7 @@ def plot_dropout_risk(result: DropoutRisk) -> go.Figure:
     keeps = result.data.keep.values
     drawn.update_xaxes(title="probability that a token stays", tickvals=keeps)
     drawn.update_yaxes(title=f"R ({result.data.attrs['d']} is knowing nothing)", col=1)
-    drawn.update_yaxes(title="share of R", tickformat=".0%", rangemode="tozero", col=2)
+    drawn.update_yaxes(title="share of R", tickformat=".1%", rangemode="tozero", col=2)
     title = "Do task vectors help where tokens drop out?"
     return drawn.update_layout(template=TEMPLATE, title=title, height=460)
 
