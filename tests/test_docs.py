@@ -1,5 +1,6 @@
 """What the documentation shows runs, and says what is true."""
 
+import importlib
 import re
 
 import pytest
@@ -16,6 +17,8 @@ PAGES = (
     "docs/extending.md",
     "docs/analyses.md",
     "docs/analyses/emergence.md",
+    "docs/analyses/linear_risk.md",
+    "docs/analyses/demonstration_weights.md",
 )
 
 
@@ -77,6 +80,18 @@ def test_the_page_of_scripts_lists_every_script() -> None:
     text = (ROOT / "docs/scripts.md").read_text()
     assert len(SCRIPTS) > 18
     assert [name for name in SCRIPTS if f"{name}.py" not in text] == []
+
+
+def test_pictures_of_the_pages_can_be_drawn_again(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "analyses"))
+    drawn = {*importlib.import_module("pictures").PICTURES}
+    drawn |= {*importlib.import_module("linear_pictures").LINEAR_PICTURES}
+    # The screenshot of a report, and what a benchmark draws.
+    drawn |= {"report", "analyses/pruning_cost"}
+    files = ((ROOT / "docs").glob(f"{folder}*.png") for folder in ("", "analyses/"))
+    docs = ROOT / "docs"
+    there = {str(each.relative_to(docs).with_suffix("")) for some in files for each in some}
+    assert there == drawn
 
 
 def test_the_gallery_asks_every_question_once() -> None:

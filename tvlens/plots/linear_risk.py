@@ -19,7 +19,7 @@ def plot_linear_risk(result: LinearRisk) -> go.Figure:
     diamond where the least R is proven, a panel for each number of examples.
     """
     table, runs = result.table().reset_index(), result.seed_means().to_dataframe("R")
-    panels = sorted(table.examples.unique())
+    panels = sorted(set(table.examples.tolist()))
     titles = [f"{n} examples" for n in panels]
     drawn = make_subplots(
         1, len(panels), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.05
