@@ -163,7 +163,7 @@ def main(config: Pictures) -> None:
 def drawn(picture: Picture | LinearPicture, config: Pictures) -> go.Figure:
     """The figure, before it has a width."""
     if isinstance(picture, LinearPicture):
-        return picture.draw(choose_device(config.device))
+        return picture.plot(picture.measure(choose_device(config.device)))
     return picture.plot(results(picture, config))
 
 
