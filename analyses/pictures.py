@@ -89,7 +89,9 @@ PICTURES = {
     "analyses/disentanglement": Picture(
         disentanglement.SCRIPT, PLOTS.plot_disentanglement, (*LINEAR, *ARROW), 1250
     ),
-    "analyses/vocabulary": Picture(vocabulary.SCRIPT, PLOTS.plot_vocabulary, OFFSET),
+    "analyses/vocabulary": Picture(
+        vocabulary.SCRIPT, PLOTS.plot_vocabulary, (*OFFSET, MAPS[0]), 1250
+    ),
     "analyses/transfer": Picture(transfer.SCRIPT, PLOTS.plot_transfer),
     "analyses/several_vectors": Picture(
         several_vectors.SCRIPT,
@@ -110,7 +112,7 @@ PICTURES = {
     "analyses/patch_map": Picture(patch_map.SCRIPT, PLOTS.plot_patch_map),
     "analyses/saliency_map": Picture(saliency_map.SCRIPT, PLOTS.plot_saliency_map, width=1100),
     "analyses/information_flow": Picture(
-        information_flow.SCRIPT, PLOTS.plot_information_flow, (*LINEAR, *OFFSET), 1350
+        information_flow.SCRIPT, PLOTS.plot_information_flow, (*LINEAR, *OFFSET, MAPS[0]), 1500
     ),
     "analyses/pruning": Picture(
         pruning.SCRIPT, PLOTS.plot_pruning, (*LINEAR, *ARROW, *SINUSOID, *OFFSET), 1250

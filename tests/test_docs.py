@@ -96,8 +96,12 @@ def test_pictures_of_the_pages_can_be_drawn_again(monkeypatch) -> None:
 
 def test_the_gallery_asks_every_question_once() -> None:
     text = (ROOT / "docs/gallery.md").read_text()
-    titles = [question.title for question in tvl.plots.QUESTIONS.values()]
+    every = tvl.plots.QUESTIONS | tvl.plots.LINEAR_QUESTIONS
+    titles = [question.title for question in every.values()]
     assert re.findall(r"^## (.*)$", text, flags=re.M) == titles
     shown = re.findall(r"^show\(tvl\.(\w+), \"(\w+)\"\)$", text, flags=re.M)
     assert [kind for kind, _ in shown] == [kind.__name__ for kind in tvl.plots.QUESTIONS]
     assert all(f"`python analyses/{name}.py`" in text for _, name in shown)
+    measured = re.findall(r"^measured\(tvl\.(\w+), \"(\w+)\"\)$", text, flags=re.M)
+    assert [kind for kind, _ in measured] == [k.__name__ for k in tvl.plots.LINEAR_QUESTIONS]
+    assert all(f"`tvl.analysis.{name}`" in text for _, name in measured)
