@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -54,12 +56,13 @@ def test_what_types_forbid_is_refused_where_none_are_checked():
 
 def test_models_of_the_other_kind_are_named_to_what_loads_them():
     softmax = SHIPPED.parents[2] / "pretrained" / "linear-tvp"
-    for load, given, words in (
+    asked: list[tuple[Callable[[Any], object], str | Path, str]] = [
         (tvl.load_pretrained, "triplet-2x5", "load_pretrained_linear"),
         (tvl.load_pretrained_linear, "linear-tvp", "load it with `load_pretrained`"),
         (tvl.load_run, SHIPPED, "run of a linear transformer.*load_linear_run"),
         (tvl.load_linear_run, softmax, "no run of a linear transformer.*load_run"),
-    ):
+    ]
+    for load, given, words in asked:
         with pytest.raises(InputError, match=words):
             load(given)
 
