@@ -107,6 +107,13 @@ def test_the_figure_of_risks_has_every_seed_and_the_proven_optimum():
     assert shown == ["single", "least, proven", "pairwise"]
 
 
+def test_the_figure_of_risks_has_every_format():
+    models = [model(format, 2, 3) for format in DemonstrationFormat]
+    drawn: Any = tvl.plots.plot_linear_risk(linear_risk(models, TASK, episodes(4)))
+    shown = [trace.name for trace in drawn.data if trace.showlegend]
+    assert shown == [format.value for format in DemonstrationFormat]
+
+
 def test_the_gain_of_triplets_is_of_means_over_seeds_and_episodes():
     formats = list(DemonstrationFormat)[1:3]
     models = [model(format, 2, 3, seed) for format in formats for seed in range(2)]

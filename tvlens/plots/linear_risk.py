@@ -7,8 +7,8 @@ from plotly.subplots import make_subplots
 from tvlens.plots.theme import COLOURS, MODEL_COLOURS, TEMPLATE
 from tvlens.results import LinearRisk, figure
 
-FORMATS: tuple[str, ...] = ("single", "pairwise", "triplet")
-PLACES: dict[str, float] = dict(zip(FORMATS, (-0.08, 0.0, 0.08), strict=True))
+FORMATS: tuple[str, ...] = ("single", "pairwise", "triplet", "inseparable")
+PLACES: dict[str, float] = dict(zip(FORMATS, (-0.09, -0.03, 0.03, 0.09), strict=True))
 """How far the formats are drawn apart, since triplets have the risk of pairs."""
 FORMAT_COLOURS: dict[str, str] = dict(zip(FORMATS, MODEL_COLOURS, strict=False))
 TICKS = [step * 10.0**power for power in range(-4, 2) for step in (1, 2, 5)]
