@@ -80,9 +80,15 @@ def demonstration_value(device: torch.device) -> dict[str, tvl.DemonstrationValu
 @functools.cache
 def rank_sweep(device: torch.device) -> dict[str, tvl.RankSweep]:
     """Maps of rank 1 to 4."""
-    generator = torch.Generator(device).manual_seed(SEED)
-    tests = tvl.analysis.item_tests(d=4, examples=5, batch=1024, generator=generator)
-    return {DROPOUT: tvl.analysis.rank_sweep(models(DROPOUT, device), tests)}
+    return rank_sweep_of(DROPOUT, device)
+
+
+def rank_sweep_of(name: str, device: torch.device) -> dict[str, tvl.RankSweep]:
+    """Maps of all ranks that a model has room for."""
+    some, generator = models(name, device), torch.Generator(device).manual_seed(SEED)
+    d, examples = some[0].d, some[0].examples
+    tests = tvl.analysis.item_tests(d, examples, batch=1024, generator=generator)
+    return {name: tvl.analysis.rank_sweep(some, tests)}
 
 
 @functools.cache
@@ -151,6 +157,9 @@ LINEAR_PICTURES = {
         demonstration_value, PLOTS.plot_demonstration_value, 1150
     ),
     "analyses/rank_sweep": LinearPicture(rank_sweep, PLOTS.plot_rank_sweep),
+    "analyses/rank_sweep_d8": LinearPicture(
+        functools.partial(rank_sweep_of, "triplet-2x8-d8-keep80"), PLOTS.plot_rank_sweep, 1150
+    ),
     "analyses/rank_sweep_outcomes": LinearPicture(rank_sweep, PLOTS.plot_rank_sweep_outcomes, 900),
     "analyses/learned_structure": LinearPicture(
         learned_structure, only(DROPOUT, PLOTS.plot_learned_structure), 1250
