@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import tyro
 from study import Script, Study, Subject
 
 import tvlens as tvl
@@ -21,6 +22,14 @@ Example: python analyses/bijections.py bijections-vanilla --episodes 4096 --out 
 
 SIZES = {Direction.FORWARD: 4, Direction.INVERSE: 2, Direction.BOTH: 3, Direction.COPY: 2}
 """The most pairs that are asked, in each direction; each number of pairs up to there is."""
+
+
+@dataclass(frozen=True)
+class BijectionStudy(Study):
+    """Which models are asked, on which episodes, and where the answer goes."""
+
+    layer: tyro.conf.Suppress[int | None] = None
+    """Every layer is asked."""
 
 
 def analyse(subject: Subject) -> tvl.BijectionAnswers:
@@ -58,7 +67,7 @@ SCRIPT = Script(
     tvl.BijectionAnswers,
     analyse,
     DESCRIPTION,
-    Study(
+    BijectionStudy(
         models=("bijections-vanilla", "relations-vanilla", "relations-tvp"),
         episodes=8192,
         examples=8,

@@ -28,9 +28,11 @@ import several_vectors
 import transfer
 import vocabulary
 from command_line import Quiet, parse, plain_errors, quietly
+from linear_pictures import LINEAR_PICTURES, LinearPicture
 from study import Script, Study, named_models
 
 import tvlens as tvl
+from tvlens.devices import choose_device
 from tvlens.files import writable_folder
 from tvlens.progress import progress
 
@@ -87,7 +89,9 @@ PICTURES = {
     "analyses/disentanglement": Picture(
         disentanglement.SCRIPT, PLOTS.plot_disentanglement, (*LINEAR, *ARROW), 1250
     ),
-    "analyses/vocabulary": Picture(vocabulary.SCRIPT, PLOTS.plot_vocabulary, OFFSET),
+    "analyses/vocabulary": Picture(
+        vocabulary.SCRIPT, PLOTS.plot_vocabulary, (*OFFSET, MAPS[0]), 1250
+    ),
     "analyses/transfer": Picture(transfer.SCRIPT, PLOTS.plot_transfer),
     "analyses/several_vectors": Picture(
         several_vectors.SCRIPT,
@@ -108,7 +112,7 @@ PICTURES = {
     "analyses/patch_map": Picture(patch_map.SCRIPT, PLOTS.plot_patch_map),
     "analyses/saliency_map": Picture(saliency_map.SCRIPT, PLOTS.plot_saliency_map, width=1100),
     "analyses/information_flow": Picture(
-        information_flow.SCRIPT, PLOTS.plot_information_flow, (*LINEAR, *OFFSET), 1350
+        information_flow.SCRIPT, PLOTS.plot_information_flow, (*LINEAR, *OFFSET, MAPS[0]), 1500
     ),
     "analyses/pruning": Picture(
         pruning.SCRIPT, PLOTS.plot_pruning, (*LINEAR, *ARROW, *SINUSOID, *OFFSET), 1250
@@ -144,17 +148,25 @@ class Pictures:
 
 def main(config: Pictures) -> None:
     """Compute what is missing, and draw."""
-    names = {Path(file).name: file for file in PICTURES}
+    pictures = PICTURES | LINEAR_PICTURES
+    names = {Path(file).name: file for file in pictures}
     for name in config.only:
         if name not in names:
             raise tvl.InputError(f"There is no picture {name!r}; there are {', '.join(names)}.")
     for name in progress(config.only or list(names), "pictures"):
-        picture = PICTURES[names[name]]
-        figure = picture.plot(results(picture, config))
+        picture = pictures[names[name]]
+        figure = drawn(picture, config)
         figure.layout.width = picture.width
         file = writable_folder((config.out / names[name]).parent) / f"{name}.png"
         tvl.plots.write_figure(figure, file, scale=SCALE)
         print(f"wrote {file}")
+
+
+def drawn(picture: Picture | LinearPicture, config: Pictures) -> go.Figure:
+    """The figure, before it has a width."""
+    if isinstance(picture, LinearPicture):
+        return picture.plot(picture.measure(choose_device(config.device)))
+    return picture.plot(results(picture, config))
 
 
 def results(picture: Picture, config: Pictures) -> dict[str, Any]:

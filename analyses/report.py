@@ -79,6 +79,7 @@ EVERY_LAYER = (
     information_flow.SCRIPT,
     pruning.SCRIPT,
     several_vectors.SCRIPT,
+    bijections.SCRIPT,
 )
 """These ask every layer, and so take none."""
 

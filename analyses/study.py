@@ -279,7 +279,8 @@ def named_models(models: Sequence[str]) -> dict[str, str | Path]:
     """
     named: dict[str, str | Path] = {}
     for model in models:
-        shipped = model in tvl.list_pretrained() or not Path(model).exists()
+        # What has a slash is a path, there or not.
+        shipped = model in tvl.list_pretrained() or not ("/" in model or Path(model).exists())
         name = model if shipped else Path(model).resolve().name
         if name in named:
             raise tvl.InputError(f"Two models are called {name!r}; rename one of the folders.")

@@ -3,6 +3,8 @@
 import re
 
 import pytest
+from linear_pictures import LINEAR_PICTURES
+from pictures import PICTURES
 
 import tvlens as tvl
 import tvlens.models
@@ -16,6 +18,8 @@ PAGES = (
     "docs/extending.md",
     "docs/analyses.md",
     "docs/analyses/emergence.md",
+    "docs/analyses/linear_risk.md",
+    "docs/analyses/demonstration_weights.md",
 )
 
 
@@ -79,10 +83,24 @@ def test_the_page_of_scripts_lists_every_script() -> None:
     assert [name for name in SCRIPTS if f"{name}.py" not in text] == []
 
 
+def test_pictures_of_the_pages_can_be_drawn_again() -> None:
+    drawn = {*PICTURES, *LINEAR_PICTURES}
+    # The screenshot of a report, and what a benchmark draws.
+    drawn |= {"report", "analyses/pruning_cost"}
+    files = ((ROOT / "docs").glob(f"{folder}*.png") for folder in ("", "analyses/"))
+    docs = ROOT / "docs"
+    there = {str(each.relative_to(docs).with_suffix("")) for some in files for each in some}
+    assert there == drawn
+
+
 def test_the_gallery_asks_every_question_once() -> None:
     text = (ROOT / "docs/gallery.md").read_text()
-    titles = [question.title for question in tvl.plots.QUESTIONS.values()]
+    every = tvl.plots.QUESTIONS | tvl.plots.LINEAR_QUESTIONS
+    titles = [question.title for question in every.values()]
     assert re.findall(r"^## (.*)$", text, flags=re.M) == titles
     shown = re.findall(r"^show\(tvl\.(\w+), \"(\w+)\"\)$", text, flags=re.M)
     assert [kind for kind, _ in shown] == [kind.__name__ for kind in tvl.plots.QUESTIONS]
     assert all(f"`python analyses/{name}.py`" in text for _, name in shown)
+    measured = re.findall(r"^measured\(tvl\.(\w+), \"(\w+)\"\)$", text, flags=re.M)
+    assert [kind for kind, _ in measured] == [k.__name__ for k in tvl.plots.LINEAR_QUESTIONS]
+    assert all(f"`tvl.analysis.{name}`" in text for _, name in measured)

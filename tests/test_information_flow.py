@@ -204,7 +204,7 @@ def test_the_figure_shows_what_the_result_says(tmp_path: Path):
     drawn: Any = tvl.plots.plot_information_flow({"a": result, "b": result})
     lines = {trace.name: trace for trace in drawn.data if trace.name}
     shares = result.shares().estimate.sel(measure="per_head", weights="trained")
-    form = lines["last z to all y"]
+    form = lines["last carrier to all y"]
     np.testing.assert_array_equal(form.y, shares.sel(flow="form"))
     assert "block %{x}" in form.hovertemplate
     np.testing.assert_array_equal(lines["vector of the layer"].y, result.recovery().estimate)

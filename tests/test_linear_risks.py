@@ -1,5 +1,7 @@
 """Risks of linear transformers, and what each example weighs in their vectors."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from tvlens.demonstrations import DemonstrationFormat
 from tvlens.models import FirstLayer, LinearConfig, LinearTransformer
 from tvlens.patching import Site
 from tvlens.prompts import Role
+from tvlens.results import DropoutRisk
 from tvlens.tasks import MatrixRegression, fresh_queries, sample_episodes
 
 TASK = MatrixRegression(2)
@@ -108,3 +111,63 @@ def test_the_arrow_shifts_by_its_weight_of_each_example():
     held = (given.y[:, :3] * weights[:, None]).sum(1)
     expected = moved.norm(dim=-1) / held.norm(dim=-1, keepdim=True)
     np.testing.assert_allclose(result.data["shift"][0], expected, rtol=1e-4)
+
+
+def traces(drawn: Any, name: str) -> list[Any]:
+    """Those of the plotted lines that have a name."""
+    return [trace for trace in drawn.data if trace.name == name]
+
+
+def test_the_figure_of_risks_has_every_seed_and_the_proven_optimum():
+    single, pairs = DemonstrationFormat.SINGLE, DemonstrationFormat.PAIRWISE
+    kinds = [(single, 1, 3), (single, 2, 3), (pairs, 2, 3), (single, 1, 4)]
+    models = [model(*kind, seed=seed) for kind in kinds for seed in range(2)]
+    result = linear_risk(models, TASK, episodes(5))
+    drawn: Any = tvl.plots.plot_linear_risk(result)
+    means = 2 * result.data.error.mean("episode").values
+    three, four = traces(drawn, "single, seeds")
+    np.testing.assert_allclose(three.y, means[:4])
+    np.testing.assert_allclose(four.y, means[6:])
+    np.testing.assert_allclose(np.round(three.x), [1, 1, 2, 2])
+    assert [list(trace.y) for trace in traces(drawn, "least, proven")] == [[1.0], [6 / 7]]
+    shown = [trace.name for trace in drawn.data if trace.showlegend]
+    assert shown == ["single", "least, proven", "pairwise"]
+
+
+def test_the_figure_of_risks_has_every_format():
+    models = [model(format, 2, 3) for format in DemonstrationFormat]
+    drawn: Any = tvl.plots.plot_linear_risk(linear_risk(models, TASK, episodes(4)))
+    shown = [trace.name for trace in drawn.data if trace.showlegend]
+    assert shown == [format.value for format in DemonstrationFormat]
+
+
+def test_the_gain_of_triplets_is_of_means_over_seeds_and_episodes():
+    formats = list(DemonstrationFormat)[1:3]
+    models = [model(format, 2, 3, seed) for format in formats for seed in range(2)]
+    result = dropout_risk(models, TASK, episodes(4, 50), generator=Generator().manual_seed(2))
+    pairs, triplets = result.data.dropped.values.reshape(2, 2, 50).mean((1, 2))
+    gain = result.gain()
+    assert gain.index.tolist() == [1.0]
+    assert gain.estimate[1.0] == pytest.approx(1 - triplets / pairs, rel=1e-6)
+    assert gain.low[1.0] <= gain.estimate[1.0] <= gain.high[1.0]
+    drawn: Any = tvl.plots.plot_dropout_risk(result)
+    (saved,) = traces(drawn, "(pairwise - triplet) / pairwise")
+    np.testing.assert_array_equal(saved.y, gain.estimate)
+    only_pairs = DropoutRisk(result.data.isel(run=[0, 1]))
+    assert only_pairs.gain().empty
+    drawn = tvl.plots.plot_dropout_risk(only_pairs)
+    assert not traces(drawn, "triplet")
+
+
+def test_the_figure_of_weights_has_every_seed_and_theory_at_the_height_of_the_bars():
+    models = [model(DemonstrationFormat.TRIPLET, 2, 3, seed) for seed in range(2)]
+    given = episodes(4)
+    others = fresh_queries(TASK, given, generator=Generator().manual_seed(3))
+    site = Site(1, Role.ARROW, -1)
+    result = demonstration_weights(models, models[0].format.context, given, others, site)
+    drawn: Any = tvl.plots.plot_demonstration_weights(result, theory=[-1.0, 0.0, 2.0])
+    seeds = [trace.y for trace in traces(drawn, "a seed")]
+    np.testing.assert_allclose(seeds, result.data["shift"].mean("episode"))
+    mean = np.mean(drawn.data[0].y)
+    (theory,) = traces(drawn, "theory, scaled")
+    np.testing.assert_allclose(theory.y, np.array([1.0, 0.0, 2.0]) * mean)

@@ -151,7 +151,7 @@ def test_what_can_not_be_trained_or_loaded_is_refused(tmp_path: Path):
         tvl.load_pretrained_linear("triplet-2x6")
     for _ in train_run(TINY, tmp_path / "run", device="cpu"):
         pass
-    with pytest.raises(InputError, match="unknown kind 'LinearExperiment'"):
+    with pytest.raises(InputError, match=r"run of a linear transformer.*load_linear_run"):
         load_run(tmp_path / "run")
 
 

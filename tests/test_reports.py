@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import tvlens as tvl
 from tests.test_locality_map import map_planted
 from tvlens import results as kinds
-from tvlens.plots import QUESTIONS, question_of
+from tvlens.plots import LINEAR_QUESTIONS, QUESTIONS, question_of
 from tvlens.results import Result
 
 
@@ -22,12 +23,9 @@ def test_every_kind_of_result_of_an_analysis_answers_a_question() -> None:
     every = {each for each in vars(kinds).values() if isinstance(each, type)}
     every = {each for each in every if issubclass(each, Result)}
     no_question = {Result, tvl.History, tvl.TaskVectors, kinds.ShiftedErrors}
-    # Of several trainings of a linear transformer, which reports do not hold.
-    no_question |= {tvl.LearnedStructure, tvl.RiskLandscape}
-    no_question |= {tvl.DemonstrationValue, tvl.RankSweep}
-    no_question |= {tvl.LinearRisk, tvl.DropoutRisk, tvl.DemonstrationWeights}
-    assert set(QUESTIONS) == every - no_question
-    titles = [each.title for each in QUESTIONS.values()]
+    assert set(QUESTIONS) | set(LINEAR_QUESTIONS) == every - no_question
+    assert not set(QUESTIONS) & set(LINEAR_QUESTIONS)
+    titles = [question_of(each).title for each in every - no_question]
     assert len(set(titles)) == len(titles) and all(title.endswith("?") for title in titles)
 
 
@@ -56,6 +54,39 @@ def test_a_report_has_a_section_for_each_kind_and_the_facts_of_each_training(
         assert fact in page
     recovery = planted.scores().loc["recovery"]
     assert f"{recovery.estimate:.3g} ({recovery.low:.3g} to {recovery.high:.3g})" in page
+
+
+def test_a_report_holds_all_results_of_linear_transformers(tmp_path: Path) -> None:
+    def rng(seed: int = 0) -> torch.Generator:
+        return torch.Generator().manual_seed(seed)
+
+    triplets = tvl.DemonstrationFormat.TRIPLET
+    models = [
+        tvl.LinearTransformer(tvl.LinearConfig(2), 2, triplets, 3, generator=rng(seed))
+        for seed in range(2)
+    ]
+    task = tvl.MatrixRegression(2)
+    episodes = tvl.sample_episodes(task, 20, 4, generator=rng())
+    queries = tvl.fresh_queries(task, episodes, generator=rng(1))
+    asked, last = (models, task, episodes), tvl.Site(1, tvl.Role.ARROW, -1)
+    tests = tvl.analysis.item_tests(2, 3, 10, generator=rng())
+    results = [
+        tvl.analysis.rank_sweep(models, tests),
+        tvl.analysis.linear_risk(*asked),
+        tvl.analysis.dropout_risk(*asked, generator=rng()),
+        tvl.analysis.demonstration_value(*asked, queries, generator=rng()),
+        tvl.analysis.demonstration_weights(models, triplets.context, episodes, queries, last),
+        tvl.analysis.learned_structure(models, task, untrained=models),
+        tvl.analysis.risk_landscape(*asked, generator=rng()),
+    ]
+    assert {type(each) for each in results} == set(LINEAR_QUESTIONS)
+    tvl.report(tmp_path / "page.html", {"untrained": results, "the same": results})
+    page = (tmp_path / "page.html").read_text()
+    titles = [each.title for each in LINEAR_QUESTIONS.values()]
+    assert re.findall("<h2>(.*?)</h2>", page) == titles
+    for each in results:
+        figures = question_of(type(each)).figures({"untrained": each})
+        assert figures and all(len(list(figure.data)) > 0 for figure in figures)
 
 
 def test_a_report_of_nothing_or_of_the_same_twice_is_refused(

@@ -349,3 +349,35 @@ def test_the_sweep_has_help(script: Script):
     assert ended.code == 0
     assert "--replot" in ended.out
     assert "{linear,sinusoid,offset}" in ended.out
+
+
+# All that ask models
+
+
+@pytest.mark.parametrize(
+    "name", ["bijections", "information_flow", "several_vectors", "vocabulary"]
+)
+def test_wrong_models_end_a_script_with_one_line(script: Script, tmp_path: Path, name: str):
+    linear = Path(tvlens.analysis.__file__).parents[1] / "pretrained_linear/triplet-2x5/seed-1"
+    for model, words in (
+        ("linear-tpv", "no pretrained model 'linear-tpv'. Did you mean 'linear-tvp'"),
+        ("triplet-2x5", "'triplet-2x5' are linear transformers"),
+        (linear, "is a run of a linear transformer"),
+        (tmp_path / "none", "none is no folder"),
+        (tmp_path, "is no run: it has no experiment.json"),
+    ):
+        ended = script(f"{name}.py", model, "--device", "cpu", "--out", tmp_path / "out")
+        assert ended.code == 2
+        last = ended.error.splitlines()[-1]
+        assert last.startswith("error: ") and words in last
+        assert "Traceback" not in ended.error
+
+
+def test_help_waits_for_nothing_that_only_measuring_needs():
+    code = "import sys, several_vectors; print(*sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ANALYSES
+    )
+    loaded = set(ended.stdout.split())
+    assert "tvlens.results.several_vectors" in loaded, ended.stderr
+    assert not loaded & {"transformer_lens", "scipy.stats", "plotly.graph_objects"}

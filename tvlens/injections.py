@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from tvlens.errors import InputError
 from tvlens.models import LinearTransformer
+from tvlens.models.linear_models import check_linear
 from tvlens.patching import Site, read, write
 from tvlens.prompts import Episodes
 
@@ -139,16 +140,17 @@ def check_triplets(
     models: Sequence[LinearTransformer], episodes: Episodes, queries: Episodes, layer: int
 ) -> None:
     """Raise InputError unless models of one kind can be asked with these episodes."""
+    check_linear(models)
     kinds = {(each.format, each.examples, each.n_layers) for each in models}
     if len(kinds) != 1:
         raise InputError(f"Expected models of one format, length and depth, got {sorted(kinds)}.")
     format, examples, n_layers = kinds.pop()
     carrier = format.carrier
-    if episodes.shots != examples + 1 or queries.params.shape != episodes.params.shape:
+    if episodes.shots != examples + 1 or not torch.equal(queries.params, episodes.params):
         raise InputError(
             f"Expected episodes of {examples + 1} shots, {examples} examples and a query, and "
-            f"queries of the same functions; got {episodes.shots} shots, {episodes.batch} "
-            f"episodes and {queries.batch} queries."
+            f"queries of the same functions (`fresh_queries`); got {episodes.shots} shots, "
+            f"{episodes.batch} episodes and {queries.batch} queries."
         )
     if not 0 < layer < n_layers:
         raise InputError(

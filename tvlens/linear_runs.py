@@ -14,9 +14,15 @@ from tvlens.files import read_json
 from tvlens.linear_experiment import LinearExperiment
 from tvlens.models import LinearTransformer
 from tvlens.results import History
-from tvlens.runs import EXPERIMENT, check_finished, is_finished, load_trained
-
-PRETRAINED_LINEAR = Path(__file__).parent / "pretrained_linear"
+from tvlens.runs import (
+    EXPERIMENT,
+    PRETRAINED_LINEAR,
+    check_finished,
+    is_finished,
+    list_pretrained,
+    load_trained,
+    trained_kind,
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ def load_linear_run(
     folder = Path(folder)
     check_finished(folder)
     path = folder / EXPERIMENT
+    if trained_kind(folder) == "Experiment":
+        raise InputError(f"{folder} is no run of a linear transformer; load it with `load_run`.")
     experiment = LinearExperiment.from_json(read_json(path), str(path), own_kinds)
     return LinearRun(experiment, *load_trained(experiment, folder, device))
 
@@ -76,6 +84,8 @@ def load_pretrained_linear(name: str, *, device: str | None = None) -> list[Line
         InputError: there is none of this name.
     """
     names = list_pretrained_linear()
+    if name in list_pretrained():
+        raise InputError(f"{name!r} is no linear transformer; load it with `load_pretrained`.")
     if name not in names:
         raise InputError(
             f"There is no pretrained linear transformer {name!r}.{did_you_mean(name, names)}"

@@ -12,8 +12,10 @@ import pandas as pd
 from tvlens.errors import InputError
 from tvlens.experiment import Experiment
 from tvlens.plots.history import plot_history
+from tvlens.plots.linear_questions import LINEAR_QUESTIONS
 from tvlens.plots.page import Section, write_page
-from tvlens.plots.questions import QUESTIONS, few_at_a_time, question_of
+from tvlens.plots.question import few_at_a_time
+from tvlens.plots.questions import QUESTIONS, question_of
 from tvlens.results import (
     Decodability,
     Geometry,
@@ -73,8 +75,8 @@ def report(
         if name not in results:
             raise InputError(f"There is a run of {name!r} but no results of it.")
     sections = [_key_numbers(by_kind), *_training(runs or {})]
-    for kind in [kind for kind in QUESTIONS if kind in by_kind]:
-        question, found = QUESTIONS[kind], by_kind[kind]
+    for kind in [kind for kind in (*QUESTIONS, *LINEAR_QUESTIONS) if kind in by_kind]:
+        question, found = question_of(kind), by_kind[kind]
         sections.append(
             Section(
                 question.title,
@@ -92,7 +94,8 @@ def report(
         title=title,
         text=f"Models: {models}. A task vector is what one token's residual stream holds about the "
         "task after some examples. Each section asks one question; intervals are 95%, of the "
-        "episodes or functions that were drawn for the test, and say nothing of another training.",
+        "episodes or functions that were drawn for the test, and say nothing of another training "
+        "but where they are over seeds.",
         origin=f"Written by tvlens on {date.today().isoformat()}.",
         sections=[
             *(each for each in sections if each.figures or each.table is not None),

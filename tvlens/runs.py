@@ -39,6 +39,7 @@ HISTORY = "history.nc"
 PROVENANCE = "provenance.json"
 CHECKPOINT = "checkpoint.safetensors"
 PRETRAINED = Path(__file__).parent / "pretrained"
+PRETRAINED_LINEAR = Path(__file__).parent / "pretrained_linear"
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,19 @@ def load_run(
     """
     folder = Path(folder)
     check_finished(folder)
+    if trained_kind(folder) == "LinearExperiment":
+        raise InputError(
+            f"{folder} is a run of a linear transformer, which is loaded by `load_linear_run` and "
+            "cannot be asked where a model of a `PromptFormat` is expected."
+        )
     experiment = _load_experiment(folder, own_kinds)
     return Run(experiment, *load_trained(experiment, folder, device))
+
+
+def trained_kind(folder: Path) -> Any:
+    """What kind of experiment a run folder says it is of; None if it says none."""
+    data = read_json(folder / EXPERIMENT)
+    return data.get("kind") if isinstance(data, dict) else None
 
 
 def check_finished(folder: Path) -> None:
@@ -190,6 +202,11 @@ def load_pretrained(name: str, *, device: str | None = None) -> Run:
         InputError: there is none of this name.
     """
     names = list_pretrained()
+    if name in {each.name for each in PRETRAINED_LINEAR.iterdir()}:
+        raise InputError(
+            f"{name!r} are linear transformers, which are loaded by `load_pretrained_linear` and "
+            "cannot be asked where a model of a `PromptFormat` is expected."
+        )
     if name not in names:
         raise InputError(f"There is no pretrained model {name!r}.{did_you_mean(name, names)}")
     return load_run(PRETRAINED / name, device=device)

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
-from tvlens.checkpoints import save_tensors
 from tvlens.errors import InputError
 from tvlens.files import writable_folder
 
@@ -30,6 +29,9 @@ def snapshot_steps(steps: int, count: int) -> list[int]:
 
 def save_snapshot(folder: Path, model: nn.Module, step: int) -> None:
     """Write the weights after a step into a run folder, whole or not at all."""
+    # Listing snapshots, which every script does, needs none of what saving does.
+    from tvlens.checkpoints import save_tensors
+
     weights: dict[str, Tensor] = dict(model.state_dict())
     path = writable_folder(folder / FOLDER) / f"{step:08d}.safetensors"
     save_tensors(path, weights, {"format": "tvlens", "step": str(step)})

@@ -10,6 +10,7 @@ from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
 from tvlens.models import LinearTransformer
 from tvlens.models.linear_attention import StructuredAttention
+from tvlens.models.linear_models import check_linear
 from tvlens.prompts import Role
 
 
@@ -33,6 +34,7 @@ def structured_layers(model: LinearTransformer) -> list[StructuredAttention]:
 
 def check_alike(models: Sequence[LinearTransformer]) -> None:
     """Raise InputError unless the models differ in their weights only."""
+    check_linear(models)
     kinds = {(each.config, each.d, each.format, each.examples) for each in models}
     if len(kinds) != 1:
         raise InputError(

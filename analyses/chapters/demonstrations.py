@@ -12,7 +12,6 @@ from tvlens.theory import ArrowSources, optimal_dropout_mixing
 
 CAUSAL, BOTH_WAYS = "triplet-2x5-keep80-causal", "triplet-2x5-keep80"
 KEEP = 0.8
-SITE = tvl.Site(1, tvl.Role.ARROW, -1)
 
 
 def told(story: Story) -> Chapter:
@@ -47,8 +46,8 @@ def weights_of(name: str, story: Story) -> tvl.results.DemonstrationWeights:
     some, episodes = models(name, story.on), sample(story, 6, 1 / 2)
     generator = story.generator(1)
     others = tvl.fresh_queries(TASK, episodes, generator=generator)
-    lay_out = some[0].format.context
-    return tvl.analysis.demonstration_weights(some, lay_out, episodes, others, SITE)
+    lay_out, last_arrow = some[0].format.context, tvl.Site(1, tvl.Role.ARROW, -1)
+    return tvl.analysis.demonstration_weights(some, lay_out, episodes, others, last_arrow)
 
 
 def relaxation(sources: ArrowSources, story: Story) -> np.ndarray:

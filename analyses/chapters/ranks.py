@@ -6,14 +6,13 @@ from claims import Chapter, Claim, Story
 
 import tvlens as tvl
 from chapters.shipped import bounds, models, shown
-from tvlens.analysis.rank_sweep import item_tests
 
 DROPPING = "triplet-2x5-keep80"
 
 
 def told(story: Story) -> Chapter:
     """Accuracy on maps among orthonormal items, by their rank."""
-    tests = item_tests(4, 5, story.episodes // 2, generator=story.generator())
+    tests = tvl.analysis.item_tests(4, 5, story.episodes // 2, generator=story.generator())
     ranks = tvl.analysis.rank_sweep(models(DROPPING, story.on), tests)
     return Chapter(
         "Up to which rank does a vector of a linear transformer hold a map?",

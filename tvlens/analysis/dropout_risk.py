@@ -11,6 +11,7 @@ from torch import Generator
 from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
 from tvlens.models import LinearTransformer
+from tvlens.models.linear_models import check_linear
 from tvlens.prompts import Episodes
 from tvlens.results import DropoutRisk
 from tvlens.tasks import Task
@@ -39,6 +40,7 @@ def dropout_risk(
         InputError: there is no model, or one is not of pairs or triplets or of another number of
             examples than the episodes.
     """
+    check_linear(models)
     n = episodes.shots - 1
     formats = (DemonstrationFormat.PAIRWISE, DemonstrationFormat.TRIPLET)
     wrong = [each for each in models if each.format not in formats or each.examples != n]

@@ -10,6 +10,7 @@ import xarray as xr
 from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
 from tvlens.models import FirstLayer, LinearTransformer
+from tvlens.models.linear_models import check_linear
 from tvlens.prompts import Episodes
 from tvlens.results import LinearRisk
 from tvlens.tasks import Task
@@ -33,6 +34,7 @@ def linear_risk(models: Sequence[LinearTransformer], task: Task, episodes: Episo
     Raises:
         InputError: there is no model, or the episodes are too short.
     """
+    check_linear(models)
     needed = 1 + max((model.examples for model in models), default=0)
     if not models or episodes.shots < needed:
         raise InputError(

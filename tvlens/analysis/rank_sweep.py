@@ -29,7 +29,15 @@ Tests = Mapping[OrthonormalItems, tuple[Episodes, Episodes]]
 
 
 def item_tests(d: int, examples: int, batch: int, *, generator: Generator) -> Tests:
-    """Draw episodes of every kind of map that d dimensions have room for."""
+    """Draw episodes of every kind of map that d dimensions have room for.
+
+    Raises:
+        InputError: they have room for none, or there are no examples.
+    """
+    if d < 2 or examples < 1:
+        raise InputError(
+            f"Maps between items need d >= 2 and examples >= 1, got {d} and {examples}."
+        )
     tests = {}
     for pairs in range(1, d // 2 + 1):
         for each in ItemMap:

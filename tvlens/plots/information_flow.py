@@ -12,7 +12,7 @@ from tvlens.results import InformationFlow, figure
 
 _FLOWS = {
     "concat": ("each y to its own example", "#009e73"),
-    "form": ("last {carrier} to all y", "#0072b2"),
+    "form": ("last carrier to all y", "#0072b2"),
 }
 _QUANTITIES = ("share of saliency", "recency", "recovery")
 
@@ -60,8 +60,7 @@ def _shares(result: InformationFlow) -> list[list[go.Scatter]]:
     shares = result.shares().sel(measure="per_head")
     lines = []
     for flow, (name, colour) in _FLOWS.items():
-        named = name.format(carrier=result.data.attrs["carrier"])
-        lines += _with_control(shares.sel(flow=flow), named, colour)
+        lines += _with_control(shares.sel(flow=flow), name, colour)
     return lines
 
 

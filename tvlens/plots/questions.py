@@ -1,12 +1,5 @@
 """What each kind of result answers, in words and figures: pages and reports are made of these."""
 
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import pandas as pd
-import plotly.graph_objects as go
-
 from tvlens import results as kinds
 from tvlens.errors import InputError
 from tvlens.plots.attention_map import plot_attention_map
@@ -28,71 +21,18 @@ from tvlens.plots.emergence import plot_emergence, plot_emergence_animation
 from tvlens.plots.geometry import plot_geometry, plot_geometry_over_layers
 from tvlens.plots.icl_curve import plot_icl_curve
 from tvlens.plots.information_flow import plot_information_flow
+from tvlens.plots.linear_questions import LINEAR_QUESTIONS
 from tvlens.plots.locality_map import plot_locality
 from tvlens.plots.noise_curves import plot_noise, plot_noise_differences
 from tvlens.plots.part_effects import plot_part_effects
 from tvlens.plots.patch_map import plot_patch_map
 from tvlens.plots.pruning import plot_pruning, plot_pruning_curve
+from tvlens.plots.question import Question
 from tvlens.plots.saliency_map import plot_saliency_map
 from tvlens.plots.several_vectors import plot_several_vectors
 from tvlens.plots.transfer import plot_transfer
 from tvlens.plots.vocabulary import plot_vocabulary
 from tvlens.results import Result, difference_table, noise_table, same_test
-
-AnyResult = TypeVar("AnyResult", bound=Result)
-Results = Mapping[str, Any]
-"""Results of one kind by the name of the model."""
-SIDE_BY_SIDE = 4
-"""Models that a figure has room for."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """What one kind of result answers."""
-
-    title: str
-    """The question, in words."""
-    reading: str
-    """How to read the figures."""
-    draw: tuple[Callable[[Results], go.Figure], ...]
-    """The figures of models side by side."""
-    comparable: Callable[[Any], Hashable] = lambda result: tuple(
-        result.data.attrs.get(each) for each in ("family", "task", "format")
-    )
-    """Models share figures where this is the same for their results."""
-    draw_pairs: tuple[Callable[[Results], go.Figure], ...] = ()
-    """Figures that compare, where there are at least two models."""
-    draw_each: tuple[Callable[[Any], go.Figure], ...] = ()
-    """Figures of a single model."""
-    compare: Callable[[Results], pd.DataFrame] | None = None
-    """A table of differences between models."""
-
-    def figures(self, results: Results) -> list[go.Figure]:
-        """All figures of some models."""
-        drawn = []
-        for group in groups(results, self.comparable):
-            drawn += [plot(some) for some in few_at_a_time(group) for plot in self.draw]
-            (first, reference), *others = group.items()
-            for some in few_at_a_time(dict(others)):
-                drawn += [plot({first: reference, **some}) for plot in self.draw_pairs]
-            for name, each in group.items():
-                drawn += [plot(each).update_layout(title=name) for plot in self.draw_each]
-        return drawn
-
-
-def groups(results: Mapping[str, AnyResult], key: Callable[[AnyResult], Hashable]) -> list[Results]:
-    """The results, those together of which the key is the same."""
-    together: dict[Hashable, dict[str, AnyResult]] = {}
-    for name, each in results.items():
-        together.setdefault(key(each), {})[name] = each
-    return list(together.values())
-
-
-def few_at_a_time(results: Results) -> list[Results]:
-    """Results that one figure has room for beside each other."""
-    names = list(results)
-    starts = range(0, len(names), SIDE_BY_SIDE)
-    return [{name: results[name] for name in names[i : i + SIDE_BY_SIDE]} for i in starts]
 
 
 def question_of(kind: type[Result]) -> Question:
@@ -101,10 +41,11 @@ def question_of(kind: type[Result]) -> Question:
     Raises:
         InputError: it answers none.
     """
-    if kind not in QUESTIONS:
-        known = ", ".join(each.__name__ for each in QUESTIONS)
+    every = QUESTIONS | LINEAR_QUESTIONS
+    if kind not in every:
+        known = ", ".join(each.__name__ for each in every)
         raise InputError(f"There is no page of a {kind.__name__}; there is one of {known}.")
-    return QUESTIONS[kind]
+    return every[kind]
 
 
 QUESTIONS: dict[type[Result], Question] = {
@@ -311,4 +252,5 @@ QUESTIONS: dict[type[Result], Question] = {
         draw_each=(plot_emergence_animation,),
     ),
 }
-"""Questions by the kind of result that answers them, in the order of a report."""
+"""Questions by the kind of result that answers them, in the order of a report; those of linear
+transformers are in `LINEAR_QUESTIONS`."""

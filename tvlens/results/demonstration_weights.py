@@ -2,8 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import scipy
 from jaxtyping import Float
-from scipy import stats
 
 from tvlens.results.base import Result
 from tvlens.results.intervals import interval, seed_resampled_means
@@ -50,7 +50,7 @@ class DemonstrationWeights(Result):
 
 def _order(means: Float[np.ndarray, "row example"]) -> Float[np.ndarray, " row"]:
     """Spearman's correlation of each row with 1, 2, 3, ..; nan where all are equal."""
-    ranks = stats.rankdata(means, axis=1) - (means.shape[1] + 1) / 2
+    ranks = scipy.stats.rankdata(means, axis=1) - (means.shape[1] + 1) / 2
     numbers = np.arange(means.shape[1]) - (means.shape[1] - 1) / 2
     with np.errstate(invalid="ignore"):
         return ranks @ numbers / np.sqrt((ranks**2).sum(1) * (numbers**2).sum())

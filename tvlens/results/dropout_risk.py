@@ -43,22 +43,29 @@ class DropoutRisk(Result):
         return table
 
     def scores(self) -> pd.DataFrame:
-        """R under dropout of every format and keep, and `gain at KEEP`: (P - T) / P, the share of
-        the risk of pairs that triplets save, on the same episodes.
-        """
+        """R under dropout of every format and keep, and `gain at KEEP`."""
         table = self.table()[list(BOUNDS)]
         rows = {
             f"{format} at {keep}": (float(row[0]), float(row[1]), float(row[2]))
             for (format, keep), row in zip(table.index.to_list(), table.to_numpy(), strict=True)
         }
+        gains = self.gain()
+        for keep, gain in zip(gains.index, gains.to_numpy(), strict=True):
+            rows[f"gain at {keep}"] = (float(gain[0]), float(gain[1]), float(gain[2]))
+        return score_table(rows)
+
+    def gain(self) -> pd.DataFrame:
+        """(P - T) / P by keep, the share of the risk of pairs that triplets save, on the same
+        episodes; 95% over seeds and episodes.
+        """
+        rows = {}
         for keep in sorted({keep for _, keep in self._kinds()}):
             pairs, triplets = (self.cell("dropped", f, keep) for f in ("pairwise", "triplet"))
             if len(pairs) and len(triplets):
                 drawn = 1 - seed_resampled_means(triplets) / seed_resampled_means(pairs)
-                low, high = interval(drawn)
-                gain = 1 - triplets.mean() / pairs.mean()
-                rows[f"gain at {keep}"] = (float(gain), float(low), float(high))
-        return score_table(rows)
+                rows[keep] = (1 - triplets.mean() / pairs.mean(), *interval(drawn))
+        index = pd.Index(rows, name="keep", dtype=float)
+        return pd.DataFrame(list(rows.values()), index=index, columns=list(BOUNDS))
 
     def seed_means(self) -> xr.DataArray:
         """R under dropout of every run."""

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pandas as pd
+import scipy
 import xarray as xr
 from jaxtyping import Float
-from scipy import stats
 
 from tvlens.results.base import Result
 from tvlens.results.bounds import label_bounds
@@ -153,7 +153,7 @@ def _largest(part: xr.DataArray, whole: xr.DataArray) -> Float[np.ndarray, " sam
 
 def _rank_trend(values: Float[np.ndarray, "... example"]) -> Float[np.ndarray, "..."]:
     """Spearman's correlation of values with their place; nan where all are the same."""
-    ranks = stats.rankdata(values, axis=-1)
+    ranks = scipy.stats.rankdata(values, axis=-1)
     ranks -= ranks.mean(-1, keepdims=True)
     place = np.arange(ranks.shape[-1]) - (ranks.shape[-1] - 1) / 2
     with np.errstate(invalid="ignore"):

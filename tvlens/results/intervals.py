@@ -12,9 +12,9 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 import xarray as xr
 from jaxtyping import Float
-from scipy import stats
 
 from tvlens.errors import InputError
 
@@ -89,8 +89,8 @@ def bootstrap_interval(
     if len(values) < 2:
         raise InputError(f"An interval needs at least 2 episodes, got {len(values)}.")
     with np.errstate(invalid="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        result = stats.bootstrap(
+        warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)
+        result = scipy.stats.bootstrap(
             (values,),
             statistic,
             n_resamples=resamples,
@@ -121,7 +121,7 @@ def jackknife_interval(
     """
     count = len(without)
     variance = (count - 1) / count * ((without - without.mean(0)) ** 2).sum(0)
-    reach = stats.t.ppf((1 + level) / 2, count - 1) * np.sqrt(variance)
+    reach = scipy.stats.t.ppf((1 + level) / 2, count - 1) * np.sqrt(variance)
     return estimate - reach, estimate + reach
 
 
@@ -167,7 +167,7 @@ def paired_difference(
     mean = difference.mean(over)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = values.mean(0) / (values.std(0, ddof=1) / np.sqrt(len(values)))
-    p = np.where((values == 0).all(0), 1.0, 2 * stats.t.sf(np.abs(t), len(values) - 1))
+    p = np.where((values == 0).all(0), 1.0, 2 * scipy.stats.t.sf(np.abs(t), len(values) - 1))
     columns = {"low": low, "high": high, "p": p, "q": adjusted(p)}
     arrays = {name: mean.copy(data=np.asarray(value)) for name, value in columns.items()}
     return xr.Dataset({"estimate": mean, **arrays}, attrs={"cells": int(p.size), "over": over})
@@ -179,7 +179,7 @@ def adjusted(p: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
     result = values.copy()
     tested = np.isfinite(values)
     if tested.any():
-        result[tested] = stats.false_discovery_control(values[tested])
+        result[tested] = scipy.stats.false_discovery_control(values[tested])
     return result
 
 

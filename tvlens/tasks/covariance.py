@@ -13,6 +13,12 @@ Covariance = tuple[tuple[float, ...], ...]
 
 def check_covariance(covariance: Covariance, d: int) -> None:
     """Raise InputError unless it is one for vectors of width d."""
+    if not isinstance(covariance, tuple) or not all(isinstance(row, tuple) for row in covariance):
+        got = " ".join(repr(covariance).split())
+        raise InputError(
+            f"A covariance is given as rows of numbers, tuples in a tuple, got {got}. Of a matrix "
+            "they are `tuple(map(tuple, matrix.tolist()))`."
+        )
     if not covariance:
         return
     widths = {len(row) for row in covariance}

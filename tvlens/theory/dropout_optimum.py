@@ -13,6 +13,7 @@ from jaxtyping import Float
 from scipy import optimize
 from torch import Generator, Tensor
 
+from tvlens.errors import InputError
 from tvlens.theory.mixing import MixingTerms
 from tvlens.theory.risks import check_keep, dropout_risk
 
@@ -82,8 +83,10 @@ def optimal_dropout_mixing(
         generator: source of the starts, on the CPU.
 
     Raises:
-        InputError: keep is not in (0, 1].
+        InputError: keep is not in (0, 1], or there are no starts.
     """
+    if starts < 1:
+        raise InputError(f"A search needs at least 1 start, got {starts}.")
     seen = torch.ones(examples, examples + 1, dtype=torch.float64)
     if sources is not ArrowSources.ALL:
         seen = seen.triu(int(sources is ArrowSources.BEFORE_OWN))

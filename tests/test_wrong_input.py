@@ -1,0 +1,97 @@
+"""What a user can get wrong about linear transformers ends with one sentence that helps."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Generator
+
+import tvlens as tvl
+from tvlens.errors import InputError
+
+SHIPPED = Path(tvl.__file__).parent / "pretrained_linear" / "triplet-2x5" / "seed-1"
+
+UNTYPED = """
+import torch, tvlens as tvl
+rng = torch.Generator().manual_seed(0)
+task = tvl.MatrixRegression()
+softmax = [tvl.load_pretrained("linear-tvp", device="cpu").model]
+episodes = tvl.sample_episodes(task, 16, 6, generator=rng)
+queries = tvl.fresh_queries(task, episodes, generator=rng)
+tests, ask = tvl.analysis.item_tests(4, 5, 4, generator=rng), tvl.analysis
+for wrong in (
+    lambda: tvl.MatrixRegression(2, covariance=torch.eye(2)),
+    lambda: tvl.MatrixRegression(2, covariance=(1.0, 1.0)),
+    lambda: ask.linear_risk(softmax, task, episodes),
+    lambda: ask.dropout_risk(softmax, task, episodes, generator=rng),
+    lambda: ask.demonstration_value(softmax, task, episodes, queries, generator=rng),
+    lambda: ask.rank_sweep(softmax, tests),
+    lambda: ask.learned_structure(softmax, task, untrained=softmax),
+    lambda: ask.risk_landscape(softmax, task, episodes, generator=rng),
+):
+    try:
+        wrong()
+    except tvl.InputError as error:
+        print(error)
+"""
+
+
+def rng(seed: int = 0) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def test_what_types_forbid_is_refused_where_none_are_checked():
+    ended = subprocess.run([sys.executable, "-c", UNTYPED], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    said = ended.stdout.splitlines()
+    assert len(said) == 8
+    assert all("rows of numbers" in line and "matrix.tolist()" in line for line in said[:2])
+    assert all("got a HookedTransformer" in line for line in said[2:])
+    assert all("load_pretrained_linear" in line for line in said[2:])
+
+
+def test_models_of_the_other_kind_are_named_to_what_loads_them():
+    softmax = SHIPPED.parents[2] / "pretrained" / "linear-tvp"
+    asked: list[tuple[Callable[[Any], object], str | Path, str]] = [
+        (tvl.load_pretrained, "triplet-2x5", "load_pretrained_linear"),
+        (tvl.load_pretrained_linear, "linear-tvp", "load it with `load_pretrained`"),
+        (tvl.load_run, SHIPPED, "run of a linear transformer.*load_linear_run"),
+        (tvl.load_linear_run, softmax, "no run of a linear transformer.*load_run"),
+    ]
+    for load, given, words in asked:
+        with pytest.raises(InputError, match=words):
+            load(given)
+
+
+def test_queries_of_other_functions_are_refused():
+    (model,) = (run.model for run in tvl.load_pretrained_linear("triplet-2x5", device="cpu")[:1])
+    task = tvl.MatrixRegression()
+    episodes, others = (tvl.sample_episodes(task, 8, 6, generator=rng(seed)) for seed in (0, 1))
+    with pytest.raises(InputError, match="queries of the same functions"):
+        tvl.analysis.demonstration_value([model], task, episodes, others, generator=rng())
+
+
+def test_sizes_that_leave_nothing_to_ask_are_refused():
+    for d, examples in ((1, 5), (0, 5), (4, 0)):
+        with pytest.raises(InputError, match=f"got {d} and {examples}"):
+            tvl.analysis.item_tests(d, examples, 8, generator=rng())
+    with pytest.raises(InputError, match="at least 1 start, got 0"):
+        tvl.theory.optimal_dropout_mixing(3, 2, 0.5, starts=0, generator=rng())
+    with pytest.raises(InputError, match="swaps a vector with 0"):
+        tvl.theory.rank_one_swap(torch.ones(2), torch.zeros(2))
+
+
+def test_a_vector_for_each_of_more_arrows_than_there_are_is_refused():
+    model = tvl.load_pretrained_linear("triplet-2x5", device="cpu")[0].model
+    episodes = tvl.sample_episodes(tvl.MatrixRegression(), 4, 6, generator=rng())
+    prompt = model.format.context(episodes)
+    arrows = tvl.Site(1, tvl.Role.ARROW)
+    with pytest.raises(InputError, match=r"shape.*\(4, 7, 8\).*\(4, 6, 8\)"):
+        tvl.write(model, prompt, arrows, torch.zeros(4, 7, 8))
+    for layer in (-1, 3):
+        with pytest.raises(InputError, match=r"Layer .* is out of range.*0\.\.2"):
+            tvl.read(model, prompt, tvl.Site(layer, tvl.Role.ARROW))
