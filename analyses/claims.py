@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -51,6 +53,39 @@ class Story:
         return torch.Generator(self.on).manual_seed(self.seed + further)
 
 
+class Agrees(enum.StrEnum):
+    """What a measurement says of a claim."""
+
+    YES = "yes"
+    """The whole interval is where the claim puts it."""
+    NO = "no"
+    """None of it is."""
+    OPEN = "open"
+    """Some of it is: the seeds and episodes asked cannot tell."""
+
+
+Found = tuple[float, float, float]
+"""Estimate, low and high."""
+
+
+def lies(found: Found, *, above: float = -math.inf, below: float = math.inf) -> Agrees:
+    """Whether the interval is between two bounds: for claims of an inequality."""
+    _, low, high = found
+    if low > above and high < below:
+        return Agrees.YES
+    return Agrees.NO if high <= above or low >= below else Agrees.OPEN
+
+
+def holds(found: Found, said: float, *, slack: float = 0.0) -> Agrees:
+    """Whether the interval holds what is said: for claims of a number.
+
+    Args:
+        slack: how far outside it may be, for intervals that may have no width.
+    """
+    _, low, high = found
+    return Agrees.YES if low - slack <= said <= high + slack else Agrees.NO
+
+
 @dataclass(frozen=True)
 class Claim:
     """One sentence of a paper, and a measurement that could contradict it."""
@@ -65,8 +100,8 @@ class Claim:
     """Lower end: of the 95% interval, or of the seeds."""
     high: float
     """Upper end."""
-    agrees: bool
-    """Whether the whole interval is where the claim puts it."""
+    agrees: Agrees
+    """Whether the claim holds here."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +148,7 @@ def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
             "claim": each.claim,
             "paper": each.paper,
             "measured": f"{each.estimate:.3g} ({each.low:.3g} to {each.high:.3g})",
-            "agrees": "yes" if each.agrees else "no",
+            "agrees": each.agrees.value,
         }
         for each in claims
     ]
@@ -130,7 +165,7 @@ def summary(book: Book, story: Story) -> tvl.plots.Section:
         book.text,
         _values(chapters),
         notes=[
-            f"From {story.episodes} episodes, so that a no may be for want of more: "
+            f"From {story.episodes} episodes, which leaves some claims open: "
             f"python analyses/{book.name}.py asks more, and shows all."
         ],
     )

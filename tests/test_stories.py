@@ -11,7 +11,7 @@ import report
 import task_vector_limits
 from chapters import demonstrations, several
 from chapters.shipped import models
-from claims import Book, Chapter, Claim, Story, claims_table, publish
+from claims import Agrees, Book, Chapter, Claim, Found, Story, claims_table, holds, lies, publish
 
 import tvlens as tvl
 from tvlens.theory import ArrowSources
@@ -51,7 +51,7 @@ def test_the_weights_that_ship_are_what_theory_says(folder: Path):
     of_weights = table[
         table.paper.str.contains("Thm 1, Fig|Thm 2, Fig|Prop 3, Fig|Prop 3, < 0.0[256]")
     ]
-    refused = of_weights.index[~of_weights.agrees]
+    refused = of_weights.index[of_weights.agrees == "no"]
     assert len(of_weights) == 10
     # What is found against the paper: dropout drives D off the set, and only K is a multiple of I.
     assert [each.split(" (")[0] for each in refused] == [
@@ -63,7 +63,7 @@ def test_the_weights_that_ship_are_what_theory_says(folder: Path):
 def test_models_are_at_a_minimum_whatever_the_episodes(folder: Path):
     table = told(folder, "linear_theory")
     least = table.loc["K has the least risk: error above it (triplet-2x5-blind)"]
-    assert least.agrees and least.low > 0
+    assert least.agrees == "yes" and least.low > 0
     vectors = table[table.index.str.contains("quarter step along task vectors")]
     without, with_it = vectors.estimate
     assert with_it > 5 * abs(without) and vectors.low.iloc[1] > 0
@@ -90,19 +90,19 @@ def test_an_arrow_of_the_relaxation_holds_later_examples_most():
 
 def test_one_vector_holds_a_map_of_rank_one_and_no_more(folder: Path):
     table = told(folder, "task_vector_limits")
-    assert table.agrees["all vectors together are worth more"]
+    assert table.agrees["all vectors together are worth more"] == "yes"
     linear = table[table.index.str.startswith("linear,")]
     assert len(linear) == 10
     assert ((linear.estimate - linear.paper.astype(float)).abs() < 0.12).all()
     without = table.loc["vectors form without dropout (range of seeds)"]
-    assert not without.agrees and without.high < 0.8
+    assert without.agrees == "no" and without.high < 0.8
 
 
 def test_several_vectors_are_better_than_one_in_every_seed(folder: Path):
     table = told(folder, "task_vector_limits")
     gains = table[table.index.str.startswith("TaskV-M:")]
     linear = gains.index.str.contains("triplet")
-    assert linear.sum() == 3 and gains.agrees[linear].all()
+    assert linear.sum() == 3 and (gains.agrees[linear] == "yes").all()
     # The arrow of the last query decides alone.
     maps = gains.index.str.contains("bijections")
     assert (gains.loc[maps, ["estimate", "low", "high"]].to_numpy() == 0).all()
@@ -128,8 +128,23 @@ def test_the_steps_are_in_order_where_the_blocks_are(folder: Path):
     assert ordered.any() and not ordered.all()
 
 
+@pytest.mark.parametrize(
+    ("found", "agrees"),
+    [((2, 1, 3), "yes"), ((2, 0, 3), "open"), ((-1, -2, 0), "no"), ((0, 0, 0), "no")],
+)
+def test_an_inequality_holds_of_the_whole_interval(found: Found, agrees: str):
+    assert lies(found, above=0) == agrees
+    low, high = -found[2], -found[1]
+    assert lies((-found[0], low, high), below=0) == agrees
+
+
+def test_a_number_is_held_by_an_interval():
+    assert [holds((2, 1, 3), said) for said in (0.9, 1, 3, 3.1)] == ["no", "yes", "yes", "no"]
+    assert holds((1, 1, 1), 0.995, slack=0.01) == "yes"
+
+
 def test_a_claim_is_shown_with_its_interval():
-    (row,) = claims_table([Claim("a", "1", 0.5, 0.25, 0.75, False)]).to_dict("records")
+    (row,) = claims_table([Claim("a", "1", 0.5, 0.25, 0.75, Agrees.NO)]).to_dict("records")
     assert row == {"claim": "a", "paper": "1", "measured": "0.5 (0.25 to 0.75)", "agrees": "no"}
 
 
@@ -146,7 +161,7 @@ def short_books(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Story]]:
     def chapter(story: Story) -> Chapter:
         asked.append(story)
         figure = tvl.plots.plot_history(tvl.load_pretrained("offset-tvp", device="cpu").history)
-        claims = [Claim("all is well", "Thm 0", 1.0, 0.5, 1.5, True)]
+        claims = [Claim("all is well", "Thm 0", 1.0, 0.5, 1.5, Agrees.YES)]
         return Chapter("Is it?", {"a": figure, "b": figure}, pd.DataFrame({"n": [1]}), claims)
 
     for script in (linear_theory, task_vector_limits):

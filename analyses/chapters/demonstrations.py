@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from claims import Chapter, Claim, Story
+from claims import Chapter, Claim, Story, holds, lies
 from torch import Generator
 
 import tvlens as tvl
 from chapters.shipped import TASK, models, sample, shown
+from tvlens.results.bounds import BOUNDS
 from tvlens.theory import ArrowSources, optimal_dropout_mixing
 
 CAUSAL, BOTH_WAYS = "triplet-2x5-keep80-causal", "triplet-2x5-keep80"
@@ -58,20 +59,19 @@ def relaxation(sources: ArrowSources, story: Story) -> np.ndarray:
 
 
 def _claims(result: tvl.results.DemonstrationWeights) -> list[Claim]:
-    order, low, high = map(float, result.scores().loc["order", ["estimate", "low", "high"]])
+    estimate, low, high = map(float, result.scores().loc["order", list(BOUNDS)])
+    order = estimate, low, high
     means = result.data["shift"].mean("episode").transpose("seed", "example")
     heaviest = result.data.example.values[means.values.argmax(1)].astype(float)
     found = float(heaviest.mean()), float(heaviest.min()), float(heaviest.max())
     last = float(result.data.example[-1])
     return [
-        Claim("later examples weigh more: order", "Fig. 3c, > 0", order, low, high, low > 0),
-        Claim(
-            "each weighs more than the one before: order", "Fig. 3c, 1", order, low, high, low == 1
-        ),
+        Claim("later examples weigh more: order", "Fig. 3c, > 0", *order, lies(order, above=0)),
+        Claim("each weighs more than the one before: order", "Fig. 3c, 1", *order, holds(order, 1)),
         Claim(
             "the last example weighs most: number of the heaviest (range of seeds)",
             f"Fig. 3c, {last:g}",
             *found,
-            found[1] == last,
+            holds(found, last),
         ),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from claims import Chapter, Claim, Story
+from claims import Chapter, Claim, Story, holds, lies
 
 import tvlens as tvl
 from chapters.shipped import TASK, models, sample, shown
@@ -37,8 +37,7 @@ def _claims(risk: tvl.results.DropoutRisk) -> list[Claim]:
         row = scores.loc[f"gain at {keep}"]
         found = float(row.estimate), float(row.low), float(row.high)
         claim = f"triplets lower R under dropout: share saved where {keep:g} stay"
-        claims.append(Claim(claim, "Prop 5, > 0", *found, found[1] > 0))
+        claims.append(Claim(claim, "Prop 5, > 0", *found, lies(found, above=0)))
         claim = f"as much as at the optimum, where {keep:g} stay"
-        agrees = found[1] <= theory <= found[2]
-        claims.append(Claim(claim, f"Prop 5, {theory:.3f}", *found, agrees))
+        claims.append(Claim(claim, f"Prop 5, {theory:.3f}", *found, holds(found, theory)))
     return claims

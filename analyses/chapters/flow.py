@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import information_flow
 import pandas as pd
-from claims import Chapter, Claim, Story
+from claims import Chapter, Claim, Story, lies
 
 import tvlens as tvl
 from chapters.shipped import side_by_side, subject
+from tvlens.results.bounds import BOUNDS
 
 DRAWN = ("linear-tvp", "linear-arrow-tvp", "offset-tvp", "sinusoid-tvp")
 
@@ -39,6 +40,7 @@ def _has_vector(scores: pd.DataFrame) -> bool:
 def _claim(name: str, scores: pd.DataFrame) -> Claim:
     places = ["concat_block", "form_block", "working_layer"]
     concat, form, layer = (f"{float(each):g}" for each in scores.estimate[places])
-    estimate, low, high = map(float, scores.loc["in_order", ["estimate", "low", "high"]])
+    estimate, low, high = map(float, scores.loc["in_order", list(BOUNDS)])
+    found = estimate, low, high
     claim = f"{name}: put together in block {concat}, made in {form}, works from layer {layer}"
-    return Claim(claim, "Fig. 3a, b, in order", estimate, low, high, low == 1)
+    return Claim(claim, "Fig. 3a, b, in order", *found, lies(found, above=0.5))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from claims import Chapter, Claim, Story
+from claims import Chapter, Claim, Story, holds, lies
 
 import tvlens as tvl
 from chapters.shipped import TASK, models, sample, shown
@@ -42,10 +42,11 @@ def _of_order(risk: tvl.results.LinearRisk) -> list[Claim]:
     claims = []
     for (claim, examples, seeds), row in risk.order().iterrows():  # pyright: ignore[reportGeneralTypeIssues]
         equal = str(claim).startswith("|")
-        agrees = row.high < 0.1 if equal else row.low > 0
+        found = float(row.estimate), float(row.low), float(row.high)
+        agrees = lies(found, below=0.1) if equal else lies(found, above=0)
         paper = "Fig. 4, < 0.1" if equal else "Fig. 4, > 0"
         name = f"{claim}, {examples} examples, {seeds} seed{'s' * (seeds == 'all')}"
-        claims.append(Claim(name, paper, row.estimate, row.low, row.high, bool(agrees)))
+        claims.append(Claim(name, paper, *found, agrees))
     return claims
 
 
@@ -54,4 +55,4 @@ def _of_the_optimum(result: tvl.results.LinearRisk, claim: str, paper: str) -> C
     optimum = optimal_risk(5, TASK.d) / TASK.d
     row = result.table().iloc[0]
     found = float(row.estimate), float(row.low), float(row.high)
-    return Claim(claim, f"{paper}, {optimum:.3g}", *found, found[1] <= optimum <= found[2])
+    return Claim(claim, f"{paper}, {optimum:.3g}", *found, holds(found, optimum))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from claims import Chapter, Claim, Story
+from claims import Chapter, Claim, Story, holds
 
 import tvlens as tvl
 from chapters.shipped import bounds, models, shown
@@ -34,6 +34,6 @@ def _claims(ranks: tvl.RankSweep) -> list[Claim]:
         rank = int(ranks.data["rank"].sel(kind=kind))
         found = bounds(accuracy.sel(kind=kind))
         # An accuracy of 1 has an interval without width.
-        near = found[1] - 0.01 <= 1 / rank <= found[2] + 0.01
-        claims.append(Claim(f"linear, {kind}: 1 / rank", f"{1 / rank:.3g}", *found, near))
+        agrees = holds(found, 1 / rank, slack=0.01)
+        claims.append(Claim(f"linear, {kind}: 1 / rank", f"{1 / rank:.3g}", *found, agrees))
     return claims

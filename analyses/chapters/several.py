@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import several_vectors
 import xarray as xr
-from claims import Chapter, Claim, Story
+from claims import Chapter, Claim, Found, Story, lies
 
 import tvlens as tvl
 from chapters.shipped import TASK, bounds, models, side_by_side, subject
 
 LINEAR = "triplet-2x5-keep80"
 SOFTMAX = ("linear-tvp", "bijections-vanilla")
-Row = tuple[str, int, tuple[float, float, float]]
+Row = tuple[str, int, Found]
 """A gain, the number of examples, and estimate and interval."""
 SEVERAL = "several contexts - one vector"
 GAINS = {
@@ -84,6 +84,6 @@ def of_seeds(seeds: Sequence[tvl.SeveralVectors], gain: str, examples: int) -> R
 
 def _claims(model: str, rows: Sequence[Row]) -> list[Claim]:
     return [
-        Claim(f"{GAINS[gain]}, N = {n} ({model})", "Tab. 2, > 0", *found, found[1] > 0)
+        Claim(f"{GAINS[gain]}, N = {n} ({model})", "Tab. 2, > 0", *found, lies(found, above=0))
         for gain, n, found in rows
     ]

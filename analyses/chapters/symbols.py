@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bijections
-from claims import Chapter, Claim, Story
+from claims import Chapter, Claim, Story, holds
 
 import tvlens as tvl
 from chapters.shipped import bounds, shown, subject
@@ -36,6 +36,6 @@ def _claims(answers: tvl.BijectionAnswers) -> list[Claim]:
         cell = accuracy.sel(kind=kind)
         expected = float(cell.sel(score="one_item").estimate)
         found = bounds(cell.sel(score="corrected"))
-        agrees = found[1] - 0.01 <= expected <= found[2] + 0.01
+        agrees = holds(found, expected, slack=0.01)
         claims.append(Claim(f"softmax, {kind}: 1 / items", f"{expected:.3g}", *found, agrees))
     return claims

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 import torch
-from claims import Chapter, Claim, Story
+from claims import Chapter, Claim, Story, lies
 
 import tvlens as tvl
 from chapters.shipped import TASK, side_by_side
+from tvlens.results.bounds import BOUNDS
 
 PAIRS, DROPPING, SPARSE, PLAIN = (
     "pairwise-2x5-sparse",
@@ -50,10 +51,10 @@ def structure(name: str, device: torch.device) -> tvl.LearnedStructure:
 
 def _claims(scores: dict[str, pd.DataFrame]) -> list[Claim]:
     def below(claim: str, paper: str, model: str, score: str, bound: float) -> Claim:
-        estimate, low, high = scores[model].loc[score, ["estimate", "low", "high"]]
-        return Claim(
-            f"{claim} ({model})", f"{paper}, < {bound:g}", estimate, low, high, high < bound
-        )
+        estimate, low, high = map(float, scores[model].loc[score, list(BOUNDS)])
+        found = estimate, low, high
+        agrees = lies(found, below=bound)
+        return Claim(f"{claim} ({model})", f"{paper}, < {bound:g}", *found, agrees)
 
     layer = next(each for each in scores[PAIRS].index if each.startswith("off_structure"))
     suffix = layer.removeprefix("off_structure")

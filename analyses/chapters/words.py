@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import vocabulary
-from claims import Chapter, Claim, Story
+from claims import Chapter, Claim, Story, lies
 
 import tvlens as tvl
 from chapters.shipped import side_by_side, subject
+from tvlens.results.bounds import BOUNDS
 
 
 def told(story: Story) -> Chapter:
@@ -21,9 +22,10 @@ def told(story: Story) -> Chapter:
     few = ("offset-tvp", "bijections-vanilla", "relations-tvp")
     claims = []
     for name, each in scores.items():
-        estimate, low, high = map(float, each.loc["outputs_own_to_it", ["estimate", "low", "high"]])
+        estimate, low, high = map(float, each.loc["outputs_own_to_it", list(BOUNDS)])
+        gain = estimate, low, high
         claim = f"{name}: outputs among the five likeliest, above those by another's vector"
-        claims.append(Claim(claim, "Table 4, > 0", estimate, low, high, low > 0))
+        claims.append(Claim(claim, "Table 4, > 0", *gain, lies(gain, above=0)))
     return Chapter(
         "Which symbols does a vector stand for?",
         {"words": tvl.plots.plot_vocabulary({name: found[name] for name in few})},

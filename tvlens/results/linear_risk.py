@@ -112,9 +112,10 @@ def _compared(
     for claim, (larger, smaller) in differences.items():
         if len(larger) and len(smaller):
             drawn = seed_resampled_means(larger) - seed_resampled_means(smaller)
-            found[claim] = (larger.mean() - smaller.mean(), *interval(drawn))
+            found[claim] = (float(larger.mean() - smaller.mean()), *interval(drawn))
     if len(pairs) and len(triplets):
         drawn = 1 - seed_resampled_means(triplets) / seed_resampled_means(pairs)
         claim = f"|P({layers}) - T({layers})| / P({layers})"
-        found[claim] = (abs(1 - triplets.mean() / pairs.mean()), *interval(np.abs(drawn)))
+        estimate = float(abs(1 - triplets.mean() / pairs.mean()))
+        found[claim] = (estimate, *interval(np.abs(drawn)))
     return found
