@@ -26,7 +26,7 @@ from tvlens.prompts import Episodes, Prompt
 from tvlens.tasks import Task
 from tvlens.training import TrainState
 
-PROMPTS_AT_ONCE = 5000
+PROMPTS_AT_ONCE = 3000
 """With more than this, activations leave the processor's cache and every seed costs more."""
 
 
