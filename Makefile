@@ -51,10 +51,10 @@ zoo-linear: $(VENV)/installed
 # `make bench-legacy` before it adds TransformerLens 3.9 to the contest.
 BENCH = OMP_NUM_THREADS=1 $(BIN)/python analyses/benchmarks
 bench: $(VENV)/installed-bench
-	$(BENCH)/training_step.py --rounds 3
-	$(BENCH)/tvp_loss.py --rounds 3
+	$(BENCH)/training_step.py --rounds 2
+	$(BENCH)/tvp_loss.py --rounds 2
 	$(BENCH)/locality_map.py
-	$(BENCH)/imports.py --rounds 3
+	$(BENCH)/imports.py --rounds 2 --warmup 0
 	$(BENCH)/scaling.py --rounds 1
 	$(BENCH)/profile_step.py --repeats 1
 	$(BENCH)/linear_training.py --rounds 3

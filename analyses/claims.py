@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-import plotly.graph_objects as go
 import torch
 from command_line import Quiet
 
@@ -17,6 +17,9 @@ import tvlens as tvl
 from tvlens.devices import choose_device
 from tvlens.files import writable_folder, write_whole
 from tvlens.progress import progress
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from study import Models, Script, Sources, Subject
 
 import tvlens as tvl
 from tvlens.progress import progress
-from tvlens.runs import PRETRAINED
 
 DESCRIPTION = """Locality map and geometry of the task vectors along a training.
 
@@ -66,6 +65,8 @@ def analyse(subject: Subject) -> tvl.Emergence:
     """What emerges in one training."""
     config = subject.config
     assert isinstance(config, EmergenceStudy)
+    from tvlens.runs import PRETRAINED
+
     source = PRETRAINED / subject.source if isinstance(subject.source, str) else subject.source
     models = tvl.load_snapshots(source, device=config.device)
     return tvl.analysis.emergence(

@@ -88,7 +88,7 @@ def main(config: Training) -> None:
         raise SystemExit(130)
 
 
-def all_seeds(config: Training) -> tvl.LinearSeeds:
+def all_seeds(config: Training) -> "tvl.LinearSeeds":
     """The experiment from several seeds at once."""
     if isinstance(config.experiment, tvl.LinearExperiment) and not config.snapshots:
         return tvl.LinearSeeds(config.experiment, config.seeds)
@@ -98,7 +98,7 @@ def all_seeds(config: Training) -> tvl.LinearSeeds:
     )
 
 
-def latest_losses(state: tvl.TrainState) -> dict[str, str]:
+def latest_losses(state: "tvl.TrainState") -> dict[str, str]:
     """The last means that were logged, over all models that train."""
     step = state.rows[-1][0]
     last = np.array([row for row in state.rows if row[0] == step]).mean(0)
