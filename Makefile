@@ -42,10 +42,9 @@ zoo: $(VENV)/installed
 	printf '%s\n' $(ZOO) | OMP_NUM_THREADS=1 xargs -P 2 -I NAME \
 	    $(BIN)/python analyses/train.py --preset NAME-small --out runs/zoo/NAME --resume
 
-# The same for the linear transformers that ship, three seeds of each in one batch.
+# The same for the linear transformers that ship: each seed alone or in one batch, as it was.
 zoo-linear: $(VENV)/installed
-	printf '%s\n' $(notdir $(wildcard tvlens/pretrained_linear/*)) | OMP_NUM_THREADS=1 xargs -P 2 -I NAME \
-	    $(BIN)/python analyses/train.py --preset NAME --seeds 1 2 3 --out runs/zoo-linear/NAME --resume
+	OMP_NUM_THREADS=1 $(BIN)/python analyses/linear_zoo.py --out runs/zoo-linear
 
 # Short versions, and docs/performance.md from them; for numbers to publish, leave --rounds away.
 # `make bench-legacy` before it adds TransformerLens 3.9 to the contest.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import linear_training
 import pytest
 import torch
 from hook_loop import hook_loop
@@ -16,7 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import tvlens as tvl
 from tvlens.analysis import locality_map
+from tvlens.linear_seeds import LinearSeeds
 from tvlens.losses import losses
+from tvlens.training import Trainable, TrainState, training_step
 
 CPU = torch.device("cpu")
 STEP = Size(batch=8)
@@ -100,3 +103,33 @@ def test_a_map_computes_a_fraction_of_what_a_loop_over_its_cells_does() -> None:
 
 def test_a_map_runs_no_more_operators_than_it_did() -> None:
     assert operators(Size(batch=4).map(locality_map, CPU)) <= 3300
+
+
+def linear_step(examples: int, seeds: int = 1) -> Callable[[], object]:
+    """A step of two layers on triplets, of one seed or of several in one batch."""
+    (alone,) = linear_training.Config(examples=(examples,), batch=(4,)).experiments()
+    return second_step(LinearSeeds(alone, tuple(range(seeds))) if seeds > 1 else alone)
+
+
+def second_step(experiment: Trainable[Any]) -> Callable[[], object]:
+    """The optimiser's state is made in the first."""
+    state = TrainState.start(experiment, CPU)
+    training_step(experiment, state)
+    return partial(training_step, experiment, state)
+
+
+def test_linear_attention_never_forms_scores_of_content() -> None:
+    """Of p tokens, positions cost 4 p^2 d of the first layer, and as much again for the gradient of
+    D; all else grows with p. Scores of content would cost 6 p^2 d more, and 12 for gradients.
+    """
+    d, few, many = 4, 10, 20
+    p, q = 3 * (few + 1), 3 * (many + 1)
+    positions = 8 * d * (q**2 - p**2)
+    grown = (count_flops(linear_step(many)) - count_flops(linear_step(few))) / 4
+    assert grown <= 1.2 * positions
+
+
+def test_a_step_of_several_seeds_runs_hardly_more_operators_than_one() -> None:
+    one, ten = operators(linear_step(3)), operators(linear_step(3, seeds=10))
+    assert one <= 345
+    assert ten <= 1.5 * one

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import linear_zoo
 import pytest
 import torch
 from torch import Generator, Tensor
@@ -141,6 +142,30 @@ def test_resumed_seeds_are_the_uninterrupted_ones_bit_for_bit(tmp_path: Path, st
             assert torch.equal(run.model.state_dict()[name], weight)
 
 
+def test_seeds_that_a_killed_process_left_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    seeds, saved = LinearSeeds(TINY, SEEDS), tvl.runs._save_finished
+
+    def killed(folder: Path, *args: object, **kwargs: object) -> None:
+        if folder.name == "seed-5":
+            raise KeyboardInterrupt
+        saved(folder, *args, **kwargs)  # pyright: ignore[reportArgumentType]
+
+    with monkeypatch.context() as broken:
+        broken.setattr(tvl.runs, "_save_finished", killed)
+        with pytest.raises(KeyboardInterrupt):
+            for _ in train_run(seeds, tmp_path, device="cpu"):
+                pass
+    assert [path.parent.name for path in tmp_path.glob("*/model.safetensors")] == ["seed-3"]
+    for _ in train_run(seeds, tmp_path, device="cpu", resume=True):
+        pass
+    whole = state_after(seeds)
+    runs = tvl.load_linear_runs(tmp_path, device="cpu")
+    assert [run.experiment.seed for run in runs] == list(SEEDS)
+    for index, run in enumerate(runs):
+        for name, weight in whole.model.weights_of(index).items():
+            assert torch.equal(run.model.state_dict()[name], weight)
+
+
 def test_one_seed_that_diverges_is_noticed():
     seeds = LinearSeeds(replace(TINY, model=LinearConfig(), sparsity=Sparsity()), SEEDS)
     state = TrainState.start(seeds, CPU)
@@ -188,3 +213,16 @@ def test_dropout_draws_for_all_seeds_at_once():
     alone = TINY.build_model().sample_kept(12, generator=Generator().manual_seed(0))
     assert torch.equal(kept, alone)
     assert stack.config.dropout == TokenDropout(0.7)
+
+
+def test_the_zoo_is_every_seed_that_ships_once(tmp_path: Path):
+    for name in ("triplet-2x1", "triplet-3x5"):
+        shipped = [run.experiment.seed for run in tvl.load_pretrained_linear(name)]
+        asked = [experiment for experiment, _ in linear_zoo.trainings(name, tmp_path)]
+        groups = [e.seeds if isinstance(e, LinearSeeds) else (e.seed,) for e in asked]
+        assert sorted(seed for group in groups for seed in group) == shipped
+    folder = tmp_path / "triplet-2x1" / "seed-2"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").touch()
+    left = [folder.name for _, folder in linear_zoo.trainings("triplet-2x1", tmp_path)]
+    assert left == ["seed-1", "seed-3"]

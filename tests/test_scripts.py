@@ -375,6 +375,7 @@ def test_wrong_models_end_a_script_with_one_line(script: Script, tmp_path: Path,
 
 def test_help_waits_for_nothing_that_only_measuring_needs():
     names = [each.stem for each in ANALYSES.glob("*.py") if "__main__" in each.read_text()]
+    names.remove("pictures")  # It is for those who write the documentation.
     assert {"train", "report", "emergence", "linear_theory"} < set(names)
     code = f"import sys, {', '.join(names)}; print(*sys.modules)"
     ended = subprocess.run(

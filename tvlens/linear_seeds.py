@@ -26,8 +26,8 @@ from tvlens.prompts import Episodes, Prompt
 from tvlens.tasks import Task
 from tvlens.training import TrainState
 
-PROMPTS_AT_ONCE = 3000
-"""With more than this, activations leave the processor's cache and every seed costs more."""
+PROMPTS_AT_ONCE = {"cpu": 3000, "cuda": 10**6}
+"""What suits a core's cache, and what keeps a GPU busy and fits into it."""
 
 
 class SeedStack(nn.Module):
@@ -65,7 +65,8 @@ class SeedStack(nn.Module):
         if kept is not None:
             kept = kept.unflatten(1, (len(self), -1))
         weights = dict(zip(self.names, self.weights, strict=True))
-        chunk = max(1, PROMPTS_AT_ONCE // inputs.shape[1])
+        together = PROMPTS_AT_ONCE.get(inputs.device.type, PROMPTS_AT_ONCE["cuda"])
+        chunk = max(1, together // inputs.shape[1])
         dims = (0, 0, None if kept is None else 1)
         answers = vmap(one, in_dims=dims, chunk_size=chunk)(weights, inputs, kept)
         return answers[:, :, 0].flatten(0, 1)

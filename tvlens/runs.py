@@ -227,11 +227,12 @@ def _load_model(experiment: Trainable[Model], path: Path, device: torch.device) 
 def _check_free(folder: Path, experiment: Trainable[Model], resume: bool) -> None:
     """Refuse to overwrite or mix up anything."""
     folders = [folder]
-    if isinstance(experiment, LinearSeeds):
+    unfinished = (folder / CHECKPOINT).is_file()
+    if isinstance(experiment, LinearSeeds) and not unfinished:
         folders += [folder / _seed_folder(seed) for seed in experiment.seeds]
     for each in filter(is_finished, folders):
         raise InputError(f"{each} holds a finished run; give another folder.")
-    if (folder / CHECKPOINT).is_file():
+    if unfinished:
         if not resume:
             raise InputError(
                 f"{folder} holds an unfinished run; resume it, or give another folder."
@@ -304,6 +305,8 @@ def _finish(folder: Path, experiment: Trainable[Any], state: TrainState[Any]) ->
         return _save_finished(folder, experiment, state)
     for alone, each in experiment.alone(state):
         path = writable_folder(folder / _seed_folder(alone.seed))
+        if is_finished(path):  # Written before the process was killed.
+            continue
         write_json(path / EXPERIMENT, alone.to_json())
         _save_finished(path, alone, each, trained_with=list(experiment.seeds))
     (folder / EXPERIMENT).unlink()
