@@ -10,6 +10,7 @@ from tvlens.results import (
     Bootstrap,
     adjusted,
     bootstrap_interval,
+    group_means,
     interval,
     paired_difference,
     resampled_means,
@@ -42,6 +43,37 @@ def test_seeds_and_episodes_are_drawn_crosswise() -> None:
     seed, episode = rng.normal(size=(6, 1)), rng.normal(size=(1, 30))
     resampled = seed_resampled_means(seed + episode, resamples=20_000)
     assert resampled.var() == pytest.approx(seed.var() / 6 + episode.var() / 30, rel=0.05)
+
+
+def test_seeds_of_two_groups_are_drawn_on_their_own_and_their_episodes_together() -> None:
+    rng = np.random.default_rng(10)
+    first, second = rng.normal(size=(2, 4, 1))
+    episode = rng.normal(size=(1, 30))
+    ones, others = group_means(first + episode, second + episode, resamples=20_000)
+    # What the episodes add to both cancels; the variances of the seeds add up.
+    assert (ones - others).var() == pytest.approx((first.var() + second.var()) / 4, rel=0.05)
+    same, again = group_means(first + 0 * episode, first + 0 * episode, resamples=20_000)
+    assert abs(np.corrcoef(same, again)[0, 1]) < 0.03
+
+
+def test_how_the_seeds_of_a_group_are_numbered_does_not_matter() -> None:
+    rng = np.random.default_rng(11)
+    episode = 0.01 * rng.normal(size=200)
+    first, second = (np.array([[0.03], [0.04], [0.4]]) + episode for _ in range(2))
+    ends = []
+    for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0]):
+        ones, others = group_means(first, second[order], resamples=20_000)
+        ends.append(interval(ones / others))
+    np.testing.assert_allclose(ends, np.broadcast_to(ends[0], (3, 2)), rtol=0.1)
+
+
+def test_the_difference_of_two_groups_is_covered_about_as_often_as_one_says() -> None:
+    """Ten seeds a group, of 400 pairs of groups that share their episodes: 400 columns."""
+    rng = np.random.default_rng(12)
+    episode = rng.normal(size=(1, 20, 400))
+    ones, others = group_means(*(rng.normal(size=(10, 1, 400)) + episode for _ in range(2)))
+    low, high = interval(ones - others)
+    assert 0.88 < ((low <= 0) & (high >= 0)).mean() < 0.97
 
 
 @pytest.mark.parametrize("method", Bootstrap)

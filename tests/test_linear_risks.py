@@ -78,8 +78,8 @@ def test_formats_compare_by_all_seeds_and_by_the_best_ones():
         ("P(2) < S(1)", "best"): 1.5,
         ("T(2) < S(1)", "all"): 1.0,
         ("T(2) < S(1)", "best"): 1.0,
-        ("|P(2) - T(2)| / P(2)", "all"): 1 / 3,
-        ("|P(2) - T(2)| / P(2)", "best"): 1.0,
+        ("P(2) = T(2): relative difference", "all"): 1 / 3,
+        ("P(2) = T(2): relative difference", "best"): -1.0,
     }
     assert order.estimate.to_dict() == pytest.approx(expected)
     # All episodes are alike, so what varies is the seed: not at all, or from 0.5 to 2.5.

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from tvlens.results.base import Result
 from tvlens.results.bounds import BOUNDS
-from tvlens.results.intervals import interval, seed_resampled_means
+from tvlens.results.intervals import group_means, interval
 from tvlens.results.ratios import mean_over_seeds, score_table
 
 
@@ -62,8 +62,9 @@ class DropoutRisk(Result):
         for keep in sorted({keep for _, keep in self._kinds()}):
             pairs, triplets = (self.cell("dropped", f, keep) for f in ("pairwise", "triplet"))
             if len(pairs) and len(triplets):
-                drawn = 1 - seed_resampled_means(triplets) / seed_resampled_means(pairs)
-                rows[keep] = (1 - triplets.mean() / pairs.mean(), *interval(drawn))
+                of_pairs, of_triplets = group_means(pairs, triplets)
+                drawn = interval(1 - of_triplets / of_pairs)
+                rows[keep] = (1 - triplets.mean() / pairs.mean(), *drawn)
         index = pd.Index(rows, name="keep", dtype=float)
         return pd.DataFrame(list(rows.values()), index=index, columns=list(BOUNDS))
 

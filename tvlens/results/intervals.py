@@ -38,23 +38,46 @@ def resampled_means(
 
     The same seed draws the same episodes, so that means of several variables can be combined.
     """
-    weights = _weights(values.shape[0], resamples, seed)
+    weights = _weights(values.shape[0], resamples, (seed,))
     means = weights @ values.reshape(values.shape[0], -1).astype(float)
     return means.reshape(resamples, *values.shape[1:])
 
 
 def seed_resampled_means(
-    values: Float[np.ndarray, "seed episode ..."], resamples: int = RESAMPLES, seed: int = 0
+    values: Float[np.ndarray, "seed episode ..."],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    *,
+    group: int = 0,
 ) -> Float[np.ndarray, "resample ..."]:
     """Means of samples of training seeds, and of episodes within each, drawn with replacement.
 
     The episodes are taken to be the same for all seeds, and so are drawn together.
+
+    Args:
+        group: which trainings these are. Variables of the same trainings share their draws of
+            seeds; another group has draws of its own, and the same episodes (`group_means`).
     """
-    seeds = _weights(values.shape[0], resamples, seed)
-    episodes = _weights(values.shape[1], resamples, seed + 1)
+    # The episodes' stream is `seed` itself, that of seeds (seed, 1 or more): none is another.
+    seeds = _weights(values.shape[0], resamples, (seed, 1 + group))
+    episodes = _weights(values.shape[1], resamples, (seed,))
     flat = values.reshape(*values.shape[:2], -1).astype(float)
     means = np.einsum("rs,re,sev->rv", seeds, episodes, flat, optimize=True)
     return means.reshape(resamples, *values.shape[2:])
+
+
+def group_means(
+    *groups: Float[np.ndarray, "_ episode ..."], resamples: int = RESAMPLES, seed: int = 0
+) -> list[Float[np.ndarray, "resample ..."]]:
+    """`seed_resampled_means` of models of different kinds on the same episodes, to be compared.
+
+    The seeds of each group are drawn on their own: seed 1 of one kind has nothing to do with seed 1
+    of another.
+    """
+    return [
+        seed_resampled_means(values, resamples, seed, group=number)
+        for number, values in enumerate(groups)
+    ]
 
 
 def interval(
@@ -184,8 +207,10 @@ def adjusted(p: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
 
 
 @functools.lru_cache(maxsize=4)
-def _weights(episodes: int, resamples: int, seed: int) -> Float[np.ndarray, "resample episode"]:
-    """How much each episode counts in each sample."""
-    rng = np.random.default_rng(seed)
-    counts = rng.multinomial(episodes, np.full(episodes, 1 / episodes), size=resamples)
-    return counts / episodes
+def _weights(
+    units: int, resamples: int, stream: tuple[int, ...]
+) -> Float[np.ndarray, "resample unit"]:
+    """How much each episode, or seed, counts in each sample."""
+    rng = np.random.default_rng(stream)
+    counts = rng.multinomial(units, np.full(units, 1 / units), size=resamples)
+    return counts / units

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from tvlens.results.base import Result
 from tvlens.results.bounds import BOUNDS
-from tvlens.results.intervals import interval, seed_resampled_means
+from tvlens.results.intervals import group_means, interval
 from tvlens.results.ratios import mean_over_seeds
 
 CELL = ["format", "layers", "examples"]
@@ -62,7 +62,8 @@ class LinearRisk(Result):
 
         - `S(L) < P(L)`: R of pairs minus that of single tokens; likewise `P(L) < S(L-1)` and
           `T(L) < S(L-1)`. A claim holds where the difference is positive.
-        - `|P(L) - T(L)| / P(L)`: relative, absolute. Its interval is nearly always above 0.
+        - `P(L) = T(L): relative difference`: (P - T) / P, positive where triplets are better. It
+          is shown where the interval is near 0 on both sides.
 
         They are of `all` seeds of each kind, and of the `best` ones only, as in the paper: what
         training can reach, not what it does reach. Intervals are 95% over seeds and episodes; the
@@ -111,11 +112,12 @@ def _compared(
     found = {}
     for claim, (larger, smaller) in differences.items():
         if len(larger) and len(smaller):
-            drawn = seed_resampled_means(larger) - seed_resampled_means(smaller)
-            found[claim] = (float(larger.mean() - smaller.mean()), *interval(drawn))
+            of_larger, of_smaller = group_means(larger, smaller)
+            estimate = float(larger.mean() - smaller.mean())
+            found[claim] = (estimate, *interval(of_larger - of_smaller))
     if len(pairs) and len(triplets):
-        drawn = 1 - seed_resampled_means(triplets) / seed_resampled_means(pairs)
-        claim = f"|P({layers}) - T({layers})| / P({layers})"
-        estimate = float(abs(1 - triplets.mean() / pairs.mean()))
-        found[claim] = (estimate, *interval(np.abs(drawn)))
+        of_pairs, of_triplets = group_means(pairs, triplets)
+        estimate = float(1 - triplets.mean() / pairs.mean())
+        claim = f"P({layers}) = T({layers}): relative difference"
+        found[claim] = (estimate, *interval(1 - of_triplets / of_pairs))
     return found
