@@ -15,7 +15,7 @@ from tvlens.demonstrations import DemonstrationFormat
 from tvlens.models import FirstLayer, LinearConfig, LinearTransformer
 from tvlens.patching import Site
 from tvlens.prompts import Role
-from tvlens.results import DropoutRisk
+from tvlens.results import DropoutRisk, LinearRisk
 from tvlens.tasks import MatrixRegression, fresh_queries, sample_episodes
 
 TASK = MatrixRegression(2)
@@ -61,31 +61,55 @@ def test_the_least_R_is_known_where_one_layer_compares():
     np.testing.assert_allclose(optima, [2 * 3 / 6, np.nan, 2 * 3 / 7, np.nan])
 
 
-def test_formats_compare_by_all_seeds_and_by_the_best_ones():
-    """R of pairs: 0.5 and 2.5; of triplets: 1 and 1; of single tokens one layer less: 2."""
-    errors = {("pairwise", 2): [0.5, 2.5], ("triplet", 2): [1.0, 1.0], ("single", 1): [2.0]}
-    runs = [(*kind, each) for kind, values in errors.items() for each in values]
-    formats, layers, means = zip(*runs, strict=True)
-    labels = {"format": formats, "layers": layers, "examples": [3] * 5, "seed": [1, 2, 1, 2, 1]}
+def planted_risk(errors: dict[tuple[str, int], list[np.ndarray]]) -> LinearRisk:
+    """R of each seed of each format and depth on all episodes, of 3 examples."""
+    runs = [(*kind, seed) for kind, seeds in errors.items() for seed in range(len(seeds))]
+    formats, layers, seeds = zip(*runs, strict=True)
+    labels = {"format": formats, "layers": layers, "examples": [3] * len(runs), "seed": seeds}
+    values = np.stack([each for some in errors.values() for each in some])
+    optimum = ("run", [np.nan] * len(runs))
     data = xr.Dataset(
-        {"error": (("run", "episode"), np.tile(means, (7, 1)).T), "optimum": ("run", [np.nan] * 5)},
+        {"error": (("run", "episode"), values), "optimum": optimum},
         coords={name: ("run", list(values)) for name, values in labels.items()},
         attrs={"d": 1},
     )
-    order = tvl.LinearRisk(data).order().xs(3, level="examples")
+    return LinearRisk(data)
+
+
+def test_formats_compare_by_all_seeds_and_by_the_best_ones():
+    """R of pairs: 0.5 and 2.5; of triplets: 1 and 1; of single tokens one layer less: 2."""
+    errors = {("pairwise", 2): [0.5, 2.5], ("triplet", 2): [1.0, 1.0], ("single", 1): [2.0]}
+    planted = {kind: [np.full(7, each) for each in means] for kind, means in errors.items()}
+    order = planted_risk(planted).order().xs(3, level="examples")
     expected = {
         ("P(2) < S(1)", "all"): 0.5,
         ("P(2) < S(1)", "best"): 1.5,
+        ("P(2) < S(1)", "best, as the paper"): 1.5,
         ("T(2) < S(1)", "all"): 1.0,
         ("T(2) < S(1)", "best"): 1.0,
+        ("T(2) < S(1)", "best, as the paper"): 1.0,
         ("P(2) = T(2): relative difference", "all"): 1 / 3,
         ("P(2) = T(2): relative difference", "best"): -1.0,
+        ("P(2) = T(2): relative difference", "best, as the paper"): -1.0,
     }
     assert order.estimate.to_dict() == pytest.approx(expected)
     # All episodes are alike, so what varies is the seed: not at all, or from 0.5 to 2.5.
     assert order.loc[("P(2) < S(1)", "best"), "low"] == pytest.approx(1.5)
     ends = order.loc[("P(2) < S(1)", "all"), ["low", "high"]].tolist()
     assert ends == pytest.approx([-0.5, 1.5])
+
+
+def test_the_best_seed_is_asked_on_episodes_that_it_was_not_chosen_on():
+    """Seeds of pure noise around 1: the least of 20 is below it where it was chosen, else not."""
+    noise = 1 + np.random.default_rng(0).normal(size=(20, 4000))
+    table = planted_risk({("single", 1): list(noise)}).table().iloc[0]
+    assert table.best == pytest.approx(1, abs=3 / np.sqrt(2000))
+    assert table.best_as_paper == pytest.approx(noise.mean(1).min())
+    assert table.best_as_paper < 1 - 1 / np.sqrt(4000)
+    # One that is truly better is found: on even episodes, and asked on odd ones.
+    better = np.tile([0.0, 0.5], 2000)
+    table = planted_risk({("single", 1): [*noise, better]}).table().iloc[0]
+    assert (table.best, table.best_as_paper) == (0.5, 0.25)
 
 
 def test_without_dropout_nothing_is_dropped():

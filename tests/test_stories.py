@@ -11,7 +11,19 @@ import report
 import task_vector_limits
 from chapters import demonstrations, several
 from chapters.shipped import models
-from claims import Agrees, Book, Chapter, Claim, Found, Story, claims_table, holds, lies, publish
+from claims import (
+    Agrees,
+    Book,
+    Chapter,
+    Claim,
+    Found,
+    Story,
+    claims_table,
+    holds,
+    lies,
+    near,
+    publish,
+)
 
 import tvlens as tvl
 from tvlens.theory import ArrowSources
@@ -138,14 +150,26 @@ def test_an_inequality_holds_of_the_whole_interval(found: Found, agrees: str):
     assert lies((-found[0], low, high), below=0) == agrees
 
 
-def test_a_number_is_held_by_an_interval():
-    assert [holds((2, 1, 3), said) for said in (0.9, 1, 3, 3.1)] == ["no", "yes", "yes", "no"]
-    assert holds((1, 1, 1), 0.995, slack=0.01) == "yes"
+def test_a_number_holds_if_the_whole_interval_is_near_it():
+    agrees = [holds((2, 1, 3), said, within=1.5) for said in (2.5, 2.6, -0.4, -0.6)]
+    assert agrees == ["yes", "open", "open", "no"]
+    assert holds((1, 1, 1), 0.995, within=0.01) == "yes"
+    assert holds((1, 1, 1), 0.98, within=0.01) == "no"
+    # Few episodes, and so a wide interval, show nothing.
+    assert holds((2, -9, 9), 2, within=0.1) == "open"
 
 
 def test_a_claim_is_shown_with_its_interval():
-    (row,) = claims_table([Claim("a", "1", 0.5, 0.25, 0.75, Agrees.NO)]).to_dict("records")
-    assert row == {"claim": "a", "paper": "1", "measured": "0.5 (0.25 to 0.75)", "agrees": "no"}
+    (row,) = claims_table([Claim("a", "1", 0.5, 0.25, 0.75, Agrees.NO, near(1, 0.1))]).to_dict(
+        "records"
+    )
+    assert row == {
+        "claim": "a",
+        "paper": "1",
+        "we ask": "1 ± 0.1",
+        "measured": "0.5 (0.25 to 0.75)",
+        "agrees": "no",
+    }
 
 
 def test_too_few_episodes_are_refused():

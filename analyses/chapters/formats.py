@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 
-from claims import Chapter, Claim, Story, holds, lies
+import numpy as np
+import torch
+from claims import Chapter, Claim, Story, holds, lies, near
 
 import tvlens as tvl
 from chapters.shipped import TASK, models, sample, shown
-from tvlens.theory import optimal_risk
+from tvlens.results import Seeds
+from tvlens.results.ratios import mean_over_seeds
+from tvlens.theory import optimal_mixing
 
 FORMATS, EXAMPLES = ("single", "pairwise", "triplet"), (5, 10)
-BLIND, LIFTED = "triplet-2x5-blind", "inseparable-2x5"
+BLIND, LIFTED, SHOWN = "triplet-2x5-blind", "inseparable-2x5", 5
+EQUAL, REACHED = 0.1, 0.02
+"""How near R is asked to be where it is said to be equal, as a share of it, and to the least."""
 
 
 def told(story: Story) -> Chapter:
@@ -21,38 +27,51 @@ def told(story: Story) -> Chapter:
     every = [model for name in names for model in models(name, story.on)]
     episodes = sample(story, max(EXAMPLES) + 1)
     risk = tvl.analysis.linear_risk(every, TASK, episodes)
-    blind, lifted = (
-        tvl.analysis.linear_risk(models(name, story.on), TASK, episodes) for name in (BLIND, LIFTED)
-    )
     return Chapter(
         "How low is the risk of each prompt format?",
         {"formats": tvl.plots.plot_linear_risk(risk)},
         shown(risk.table().reset_index()),
         [
             *_of_order(risk),
-            _of_the_optimum(blind, f"R with C_1 = 0 ({BLIND})", "Prop 3"),
-            _of_the_optimum(lifted, f"R of a lifting layer and another ({LIFTED})", "Thm 7"),
+            _of_the_optimum(BLIND, episodes, "R above the least: C_1 = 0", "Prop 3", story.on),
+            _of_the_optimum(LIFTED, episodes, "R above the least: lifts", "Thm 7", story.on),
         ],
         "R against the number of layers, for x and y in one token, in pairs, and in triplets with "
-        "an empty arrow between. Intervals are 95% over seeds and episodes.",
+        "an empty arrow between. Intervals are 95% over seeds and episodes. The best seed is "
+        "chosen on one half of the episodes and asked on the other.",
     )
 
 
 def _of_order(risk: tvl.results.LinearRisk) -> list[Claim]:
     claims = []
-    for (claim, examples, seeds), row in risk.order().iterrows():  # pyright: ignore[reportGeneralTypeIssues]
-        equal = str(claim).startswith("|")
+    order = risk.order().drop(Seeds.BEST_AS_PAPER, level="seeds")
+    for (claim, examples, seeds), row in order.iterrows():  # pyright: ignore[reportGeneralTypeIssues]
         found = float(row.estimate), float(row.low), float(row.high)
-        agrees = lies(found, below=0.1) if equal else lies(found, above=0)
-        paper = "Fig. 4, < 0.1" if equal else "Fig. 4, > 0"
-        name = f"{claim}, {examples} examples, {seeds} seed{'s' * (seeds == 'all')}"
-        claims.append(Claim(name, paper, *found, agrees))
+        name = f"{claim}, {examples} examples, {seeds} seed{'s' * (seeds == Seeds.ALL)}"
+        if "=" in claim:
+            agrees = holds(found, 0, within=EQUAL)
+            claims.append(Claim(name, "Fig. 4, equal", *found, agrees, near(0, EQUAL)))
+        else:
+            claims.append(Claim(name, "Fig. 4, > 0", *found, lies(found, above=0), "> 0"))
     return claims
 
 
-def _of_the_optimum(result: tvl.results.LinearRisk, claim: str, paper: str) -> Claim:
-    """That models of one kind reach the best single layer on single tokens."""
-    optimum = optimal_risk(5, TASK.d) / TASK.d
-    row = result.table().iloc[0]
-    found = float(row.estimate), float(row.low), float(row.high)
-    return Claim(claim, f"{paper}, {optimum:.3g}", *found, holds(found, optimum))
+def _of_the_optimum(
+    name: str, episodes: tvl.Episodes, claim: str, paper: str, on: torch.device
+) -> Claim:
+    """That models of one kind reach the best single layer on single tokens, which is asked the
+    same episodes: the mean of either has an interval far wider than what they differ by.
+    """
+    result = tvl.analysis.linear_risk(models(name, on), TASK, episodes)
+    above = result.data.error.transpose("run", "episode").values - _least(episodes)
+    found = mean_over_seeds(TASK.d * above)
+    agrees = holds(found, 0, within=REACHED)
+    return Claim(f"{claim} ({name})", f"{paper}, 0", *found, agrees, near(0, REACHED))
+
+
+def _least(episodes: tvl.Episodes) -> np.ndarray:
+    """Errors of -Y K X^T x with the best K, of the first 5 examples and the next."""
+    x, y, query = episodes.x[:, :SHOWN], episodes.y[:, :SHOWN], episodes.x[:, SHOWN]
+    kappa = optimal_mixing(SHOWN, TASK.d)
+    answers = -kappa * torch.einsum("biy,bix,bx->by", y, x, query)
+    return TASK.error(answers, episodes.target[:, SHOWN]).cpu().numpy()

@@ -36,7 +36,7 @@ from tvlens.results.intervals import (
     seed_resampled_means,
 )
 from tvlens.results.learned_structure import LearnedStructure
-from tvlens.results.linear_risk import LinearRisk
+from tvlens.results.linear_risk import LinearRisk, Seeds
 from tvlens.results.locality_map import LocalityMap
 from tvlens.results.noise_curves import NoiseCurves, noise_table
 from tvlens.results.part_effects import PartEffects
@@ -86,6 +86,7 @@ __all__ = [
     "Result",
     "RiskLandscape",
     "SaliencyMap",
+    "Seeds",
     "SeveralVectors",
     "ShiftedErrors",
     "TaskVectors",
