@@ -12,13 +12,20 @@ import tvlens as tvl
 from tests.transcribed import attention
 from tvlens.analysis import demonstration_weights, dropout_risk, linear_risk
 from tvlens.demonstrations import DemonstrationFormat
-from tvlens.models import FirstLayer, LinearConfig, LinearTransformer
+from tvlens.models import (
+    DropoutKind,
+    FirstLayer,
+    LinearConfig,
+    LinearTransformer,
+    TokenDropout,
+)
 from tvlens.patching import Site
 from tvlens.prompts import Role
 from tvlens.results import DropoutRisk, LinearRisk
-from tvlens.tasks import MatrixRegression, fresh_queries, sample_episodes
+from tvlens.tasks import LowRankRegression, MatrixRegression, fresh_queries, sample_episodes
 
 TASK = MatrixRegression(2)
+SKEWED = ((2.0, 0.0), (0.0, 1.0))
 
 
 def model(
@@ -117,6 +124,57 @@ def test_without_dropout_nothing_is_dropped():
     result = dropout_risk(models, TASK, episodes(4), generator=Generator().manual_seed(2))
     np.testing.assert_array_equal(result.data.dropped, result.data.whole)
     np.testing.assert_allclose(result.data.optimum, 2 * 3 / 6, rtol=1e-6)
+
+
+def test_models_that_differ_in_more_than_their_seed_are_no_seeds_of_one_kind():
+    triplet, generator = DemonstrationFormat.TRIPLET, Generator().manual_seed(2)
+    plain, blind = model(triplet, 2, 3), model(triplet, 2, 3, first=FirstLayer.BLIND)
+    with pytest.raises(tvl.InputError, match="first_layer of full and of blind"):
+        linear_risk([plain, plain, blind], TASK, episodes(4))
+    as_code = dropping(triplet, keep=0.8, loses=DropoutKind.ATTENTION_INPUT)
+    pairs = dropping(DemonstrationFormat.PAIRWISE, keep=0.8)
+    with pytest.raises(tvl.InputError, match="that differ in nothing but their seed"):
+        dropout_risk([pairs, as_code], TASK, episodes(4), generator=generator)
+    with pytest.raises(tvl.InputError, match="dropout of"):
+        linear_risk([plain, as_code], TASK, episodes(4))
+
+
+def dropping(
+    format: DemonstrationFormat,
+    keep: float,
+    loses: DropoutKind = DropoutKind.INPUT,
+    layers: int = 2,
+    causal: bool = False,
+) -> LinearTransformer:
+    config = LinearConfig(layers, causal=causal, dropout=TokenDropout(keep, loses))
+    return LinearTransformer(config, 2, format, 3, generator=Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    "task", [MatrixRegression(2, noise=1.0), LowRankRegression(2), MatrixRegression(2, SKEWED)]
+)
+def test_no_optimum_is_given_for_tasks_that_none_is_proven_for(task: tvl.Task):
+    generator = Generator().manual_seed(2)
+    given = sample_episodes(task, 4, 4, generator=generator)
+    single, pairs = model(DemonstrationFormat.SINGLE, 1, 3), DemonstrationFormat.PAIRWISE
+    assert np.isnan(linear_risk([single], task, given).data.optimum).all()
+    result = dropout_risk([dropping(pairs, 0.8)], task, given, generator=generator)
+    assert np.isnan(result.data.optimum).all()
+
+
+def test_the_optimum_under_dropout_is_given_in_the_setting_of_its_proof_alone():
+    triplet, generator = DemonstrationFormat.TRIPLET, Generator().manual_seed(2)
+    models = [
+        dropping(triplet, 0.5, layers=3),
+        dropping(triplet, 0.6, causal=True),
+        dropping(triplet, 0.7, DropoutKind.ATTENTION_INPUT),
+        dropping(triplet, 0.8),
+    ]
+    optimum = dropout_risk(models, TASK, episodes(4), generator=generator).data.optimum
+    assert np.isnan(optimum.sel(keep=[0.5, 0.6, 0.7])).all()
+    least = tvl.theory.optimal_pairs_dropout_risk(3, 2, 0.8) / 2
+    assert optimum.sel(format="pairwise", keep=0.8) == pytest.approx(least)
+    assert optimum.sel(format="triplet", keep=0.8) < least
 
 
 def test_the_arrow_shifts_by_its_weight_of_each_example():

@@ -10,11 +10,12 @@ from torch import Generator
 
 from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
-from tvlens.models import LinearTransformer
-from tvlens.models.linear_models import check_linear
+from tvlens.models import FirstLayer, LinearConfig, LinearTransformer
+from tvlens.models.linear_config import AttentionWeights, DropoutKind
+from tvlens.models.linear_models import check_linear, check_seeds
 from tvlens.prompts import Episodes
 from tvlens.results import DropoutRisk
-from tvlens.tasks import Task
+from tvlens.tasks import MatrixRegression, Task
 from tvlens.theory import optimal_dropout_risk, optimal_pairs_dropout_risk
 
 
@@ -28,7 +29,9 @@ def dropout_risk(
 ) -> DropoutRisk:
     """Errors of models under the dropout of their own training, and without.
 
-    After Proposition 5 of Dong et al. (arXiv 2506.09048).
+    After Proposition 5 of Dong et al. (arXiv 2506.09048). The optimum is that of its setting: two
+    layers of structured weights that see all tokens, `DropoutKind.INPUT`, standard normal x and W
+    without noise; nan for others.
 
     Args:
         models: pairs and triplets of one number of examples, several seeds and keeps.
@@ -37,8 +40,8 @@ def dropout_risk(
         generator: draws the tokens that are lost, on the episodes' device.
 
     Raises:
-        InputError: there is no model, or one is not of pairs or triplets or of another number of
-            examples than the episodes.
+        InputError: there is no model, one is not of pairs or triplets or of another number of
+            examples than the episodes, or models of one keep differ in more than format and seed.
     """
     check_linear(models)
     n = episodes.shots - 1
@@ -47,6 +50,7 @@ def dropout_risk(
     if wrong or not models:
         got = f"{wrong[0].format.name} of {wrong[0].examples}" if wrong else "no model"
         raise InputError(f"Expected models of pairs or triplets of {n} examples, got {got}.")
+    check_seeds((f"keep {model.config.dropout.keep:g}", model) for model in models)
     dropped, whole, labels, seen = [], [], [], Counter()
     for model in models:
         prompt = model.format.context(episodes)
@@ -59,13 +63,15 @@ def dropout_risk(
         labels.append((*kind, seen[kind]))
     names = ("run_format", "run_keep", "seed")
     columns = zip(names, zip(*labels, strict=True), strict=True)
-    keeps, d = sorted({keep for _, keep, _ in labels}), models[0].d
+    d, configs = models[0].d, {model.config.dropout.keep: model.config for model in models}
+    keeps = sorted(configs)
+    proven = [task == MatrixRegression(d) and _is_proven(configs[keep]) for keep in keeps]
     return DropoutRisk(
         xr.Dataset(
             {
                 "dropped": (("run", "episode"), np.stack(dropped)),
                 "whole": (("run", "episode"), np.stack(whole)),
-                "optimum": (("format", "keep"), _optima(n, d, keeps)),
+                "optimum": (("format", "keep"), np.where(proven, _optima(n, d, keeps), np.nan)),
             },
             coords={
                 "format": [each.value for each in formats],
@@ -74,6 +80,17 @@ def dropout_risk(
             },
             attrs={"d": d, "examples": n, "task": type(task).__name__},
         )
+    )
+
+
+def _is_proven(config: LinearConfig) -> bool:
+    """Whether the closed form is of such models, if C_1 = 0."""
+    return (
+        config.n_layers == 2
+        and not config.causal
+        and config.weights is not AttentionWeights.UNCONSTRAINED
+        and config.first_layer is not FirstLayer.LIFTS
+        and (config.dropout.loses is DropoutKind.INPUT or config.dropout.keep == 1)
     )
 
 

@@ -10,10 +10,11 @@ import xarray as xr
 from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
 from tvlens.models import FirstLayer, LinearTransformer
-from tvlens.models.linear_models import check_linear
+from tvlens.models.linear_config import AttentionWeights
+from tvlens.models.linear_models import check_linear, check_seeds
 from tvlens.prompts import Episodes
 from tvlens.results import LinearRisk
-from tvlens.tasks import Task
+from tvlens.tasks import MatrixRegression, Task
 from tvlens.theory import optimal_risk
 
 
@@ -22,8 +23,8 @@ def linear_risk(models: Sequence[LinearTransformer], task: Task, episodes: Episo
     """Errors of linear transformers of any format, depth and number of examples.
 
     After Dong et al. (arXiv 2506.09048), section 3 and appendix A.4. The optimum that is proven is
-    that of one layer on single tokens, and of two of which the first does not compare inputs, for
-    standard normal x and W.
+    that of one layer on single tokens, and of two of which the first does not compare inputs, of
+    structured weights that see all tokens, for standard normal x and W without noise.
 
     Args:
         models: any, with several seeds of each kind.
@@ -32,24 +33,29 @@ def linear_risk(models: Sequence[LinearTransformer], task: Task, episodes: Episo
             is shown the first n and asked the next.
 
     Raises:
-        InputError: there is no model, or the episodes are too short.
+        InputError: there is no model, models of one format, depth and n differ in more than their
+            seed, or the episodes are too short or fewer than 2. Models tell nothing of how they
+            were trained: sparsity is not seen.
     """
     check_linear(models)
     needed = 1 + max((model.examples for model in models), default=0)
-    if not models or episodes.shots < needed:
+    if not models or episodes.shots < needed or episodes.batch < 2:
         raise InputError(
-            f"Expected models, and episodes of {needed} examples or more (the largest n and a "
-            f"query); got {len(models)} models and episodes of {episodes.shots}."
+            f"Expected models, and at least 2 episodes of {needed} examples or more (the largest n "
+            f"and a query); got {len(models)} models and {episodes.batch} episodes of "
+            f"{episodes.shots}."
         )
+    check_seeds((_kind(model), model) for model in models)
     errors, labels, optima, seen = [], [], [], Counter()
     for model in models:
         n = model.examples
         answers = model.answer(model.format.context(episodes.some_shots(slice(n + 1))))
         errors.append(task.error(answers, episodes.target[:, n]).cpu().numpy())
-        kind = (model.format.value, model.n_layers, n)
+        kind = _kind(model)
         seen[kind] += 1
         labels.append((*kind, seen[kind]))
-        optima.append(optimal_risk(n, model.d) / model.d if _compares_once(model) else np.nan)
+        proven = task == MatrixRegression(model.d) and _compares_once(model)
+        optima.append(optimal_risk(n, model.d) / model.d if proven else np.nan)
     names = ("format", "layers", "examples", "seed")
     columns = zip(names, zip(*labels, strict=True), strict=True)
     return LinearRisk(
@@ -61,8 +67,18 @@ def linear_risk(models: Sequence[LinearTransformer], task: Task, episodes: Episo
     )
 
 
+def _kind(model: LinearTransformer) -> tuple[str, int, int]:
+    """What models differ in, beside their seed."""
+    return model.format.value, model.n_layers, model.examples
+
+
 def _compares_once(model: LinearTransformer) -> bool:
     """Whether only one layer compares inputs, of no more layers than that takes."""
+    config = model.config
+    if config.causal or config.weights is AttentionWeights.UNCONSTRAINED:
+        return False
     if model.format is DemonstrationFormat.SINGLE:
         return model.n_layers == 1
-    return model.n_layers == 2 and model.config.first_layer is not FirstLayer.FULL
+    inseparable = model.format is DemonstrationFormat.INSEPARABLE
+    first = FirstLayer.LIFTS if inseparable else FirstLayer.BLIND
+    return model.n_layers == 2 and config.first_layer is first

@@ -16,8 +16,8 @@ class DropoutRisk(Result):
 
     - `dropped`, `whole` (run, episode): the task's error, risk / d^2. A run has the labels
       `run_format`, `run_keep` (probability that a token stays) and `seed`.
-    - `optimum` (format, keep): the least R under `DropoutKind.INPUT` of models with C_1 = 0. Models
-      that compare inputs in their first layer may be better.
+    - `optimum` (format, keep): the least R under `DropoutKind.INPUT` of models with C_1 = 0, nan
+      where it is not of such models. Models that compare inputs in their first layer may be better.
 
     R is d times the error. Attributes: `d`, `examples`, `task`.
     """
