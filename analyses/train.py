@@ -99,10 +99,11 @@ def all_seeds(config: Training) -> "tvl.LinearSeeds":
 
 
 def latest_losses(state: "tvl.TrainState") -> dict[str, str]:
-    """The last means that were logged, over all models that train."""
+    """The last means that were logged, over all models that train; without what is not trained."""
     step = state.rows[-1][0]
     last = np.array([row for row in state.rows if row[0] == step]).mean(0)
-    return {"icl": f"{last[2]:.4f}", "tvp": f"{last[3]:.4f}"}
+    losses = {"icl": last[2], "tvp": last[3]}
+    return {name: f"{loss:.4f}" for name, loss in losses.items() if not np.isnan(loss)}
 
 
 def preset_named(arguments: list[str]) -> str:
