@@ -35,5 +35,5 @@ def _claims(ranks: tvl.RankSweep) -> list[Claim]:
         found = bounds(accuracy.sel(kind=kind))
         # An accuracy of 1 has an interval without width.
         agrees = holds(found, 1 / rank, slack=0.01)
-        claims.append(Claim(f"linear, {kind}: 1 / rank", f"{1 / rank:.3g}", *found, agrees))
+        claims.append(Claim(f"linear, {kind}: 1 / rank", f"Prop 4, {1 / rank:.3g}", *found, agrees))
     return claims

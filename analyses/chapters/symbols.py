@@ -37,5 +37,7 @@ def _claims(answers: tvl.BijectionAnswers) -> list[Claim]:
         expected = float(cell.sel(score="one_item").estimate)
         found = bounds(cell.sel(score="corrected"))
         agrees = holds(found, expected, slack=0.01)
-        claims.append(Claim(f"softmax, {kind}: 1 / items", f"{expected:.3g}", *found, agrees))
+        claims.append(
+            Claim(f"softmax, {kind}: 1 / items", f"Tab. 1, {expected:.3g}", *found, agrees)
+        )
     return claims

@@ -38,6 +38,13 @@ def _claims(value: tvl.DemonstrationValue, plain: tvl.DemonstrationValue) -> lis
     found = (float(seeds.mean()), float(seeds.min()), float(seeds.max()))
     return [
         Claim("one vector is worth one example", "Fig. 4c, 1", *one, holds(one, 1)),
-        Claim("all vectors together are worth more", "> 1", *every, lies(every, above=one[2])),
-        Claim("vectors form without dropout (range of seeds)", "1", *found, lies(found, above=0.8)),
+        Claim(
+            "all vectors together are worth more", "Fig. 4c, > 1", *every, lies(every, above=one[2])
+        ),
+        Claim(
+            "vectors form without dropout (range of seeds)",
+            "Fig. 4c, 1",
+            *found,
+            lies(found, above=0.8),
+        ),
     ]
