@@ -93,7 +93,7 @@ def _claims(scores: dict[str, pd.DataFrame]) -> list[Claim]:
             for model in (BLIND, DROPPING)
         ),
         *(
-            below("without dropout vectors are not needed: |L4|", "Prop 3", model, norm, 0.05)
+            below("without dropout L4 is 0: its length", "Prop 3", model, norm, 0.05)
             for model in (BLIND, SPARSE)
         ),
     ]
