@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import bijections
 import numpy as np
 import xarray as xr
-from claims import Chapter, Claim, Story, holds, lies
+from claims import Chapter, Claim, Found, Story, holds, lies
 
 import tvlens as tvl
 from chapters.shipped import bounds, shown, subject
@@ -18,6 +18,8 @@ SOFTMAX = "bijections-vanilla"
 FAMILIES = "relations-vanilla", "relations-tvp"
 """Models of six relations that never change."""
 CORRECT = OUTCOMES.index("correct")
+DUMMY = (("equals", "is the query", 1.0), ("differs", "is another item", 0.0))
+"""How right a vector is that answers the item of its dummy and no other."""
 ONE_WAY = "one way"
 """Forward and inverse: in maps that every context draws anew they are the same to a model."""
 
@@ -37,8 +39,8 @@ def told(story: Story) -> Chapter:
             "symbols-outcomes": tvl.plots.plot_bijection_errors({SOFTMAX: drawn}),
             "symbols-families": tvl.plots.plot_bijections(families),
         },
-        shown(tvl.results.accuracy_table({SOFTMAX: pooled(drawn), **families})),
-        [*_of_one_example(pooled(drawn)), *_of_families(families)],
+        shown(tvl.results.accuracy_table({SOFTMAX: pooled(drawn, one_way), **families})),
+        [*_of_one_example(drawn), *_of_families(families)],
         "Every context draws pairs of symbols of its own. The vector is read with one item as the "
         "query, the dummy. Dotted is 1 / items, which is how often the dummy happens to be the "
         "item asked: a vector that is one example answers that and no other. The relations models "
@@ -46,36 +48,46 @@ def told(story: Story) -> Chapter:
     )
 
 
-def pooled(answers: tvl.BijectionAnswers) -> tvl.BijectionAnswers:
-    """The same answers, with maps forward and inverse taken as one kind."""
+def one_way(kind: str) -> str:
+    """A kind of map, not telling forward from inverse."""
+    return kind.replace("forward", ONE_WAY).replace("inverse", ONE_WAY)
+
+
+def of_any_size(kind: str) -> str:
+    """Nor how many items there are."""
+    return one_way(kind).rsplit(" ", 1)[0]
+
+
+def pooled(answers: tvl.BijectionAnswers, name: Callable[[str], str]) -> tvl.BijectionAnswers:
+    """The same answers, with kinds of one name taken as one."""
     data = answers.data
-    names = [
-        str(each).replace("forward", ONE_WAY).replace("inverse", ONE_WAY)
-        for each in data["kind"].values
-    ]
+    names = [name(str(each)) for each in data["kind"].values]
     kinds = list(dict.fromkeys(names))
     number = np.array([kinds.index(each) for each in names])
     kept = data.isel(kind=[names.index(each) for each in kinds]).assign_coords(kind=kinds)
-    return tvl.BijectionAnswers(
-        kept.assign(kind_of=data["kind_of"].copy(data=number[data["kind_of"]]))
-    )
+    kind_of = data["kind_of"].copy(data=number[data["kind_of"]])
+    return tvl.BijectionAnswers(kept.assign(kind_of=kind_of))
 
 
 def _of_one_example(answers: tvl.BijectionAnswers) -> list[Claim]:
     """One over the items, because the vector answers its dummy and nothing else."""
-    accuracy, claims = answers.accuracy(), []
-    for kind in map(str, accuracy["kind"].values):
-        cell = accuracy.sel(kind=kind)
-        one = float(cell.sel(score="one_item").estimate)
-        asked = [("corrected", "1 / items", one)]
-        if one < 1:
-            asked.append(("equals", "where the dummy is the query", 1.0))
-            asked.append(("differs", "where the dummy is another item", 0.0))
-        for score, claim, said in asked:
-            found = bounds(cell.sel(score=score))
-            agrees = holds(found, said, slack=0.01)
-            claims.append(Claim(f"softmax, {kind}: {claim}", f"Tab. 1, {said:.3g}", *found, agrees))
+    sizes = pooled(answers, one_way).accuracy()
+    claims = []
+    for kind in map(str, sizes["kind"].values):
+        one = float(sizes.sel(kind=kind, score="one_item").estimate)
+        found = bounds(sizes.sel(kind=kind, score="corrected"))
+        claims.append(_claim(f"{kind}: 1 / items", one, found))
+    ways = pooled(answers, of_any_size).accuracy()
+    for kind in map(str, ways["kind"].values):
+        for score, claim, said in DUMMY:
+            found = bounds(ways.sel(kind=kind, score=score))
+            claims.append(_claim(f"{kind}, where the dummy {claim}", said, found))
     return claims
+
+
+def _claim(claim: str, said: float, found: Found) -> Claim:
+    agrees = holds(found, said, slack=0.01)
+    return Claim(f"softmax, {claim}", f"Tab. 1, {said:.3g}", *found, agrees)
 
 
 def _of_families(families: Mapping[str, tvl.BijectionAnswers]) -> list[Claim]:
