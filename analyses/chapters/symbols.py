@@ -20,13 +20,15 @@ FAMILIES = "relations-vanilla", "relations-tvp"
 CORRECT = OUTCOMES.index("correct")
 DUMMY = (("equals", "is the query", 1.0), ("differs", "is another item", 0.0))
 """How right a vector is that answers the item of its dummy and no other."""
+LEAST = 1024
+"""Episodes, so that there are some of every kind with either dummy."""
 ONE_WAY = "one way"
 """Forward and inverse: in maps that every context draws anew they are the same to a model."""
 
 
 def told(story: Story) -> Chapter:
     """Accuracy on maps between symbols, by the number of their items."""
-    asked = subject(SOFTMAX, story, story.episodes * 2, examples=8)
+    asked = subject(SOFTMAX, story, max(story.episodes * 2, LEAST), examples=8)
     drawn = bijections.analyse(asked)
     families = {
         name: bijections.analyse(subject(name, story, story.episodes // 2, examples=8))
