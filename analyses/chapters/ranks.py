@@ -38,7 +38,11 @@ def _claims(ranks: tvl.RankSweep) -> list[Claim]:
         agrees = holds(found, 1 / rank, within=NEAR)
         claims.append(
             Claim(
-                f"linear, {kind}: 1 / rank", f"{1 / rank:.3g}", *found, agrees, near(1 / rank, NEAR)
+                f"linear, {kind}: 1 / rank",
+                f"Prop 4, {1 / rank:.3g}",
+                *found,
+                agrees,
+                near(1 / rank, NEAR),
             )
         )
     return claims

@@ -1,51 +1,117 @@
-"""Table 1 for a softmax transformer: maps between symbols."""
+"""Table 1 for softmax transformers: maps between symbols, and the fixed family that escapes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import bijections
-from claims import Chapter, Claim, Story, holds, near
+import numpy as np
+import xarray as xr
+from claims import Chapter, Claim, Found, Story, holds, lies, near
 
 import tvlens as tvl
 from chapters.shipped import bounds, shown, subject
+from tvlens.results.bijections import OUTCOMES
+from tvlens.results.ratios import ratio_of_means
 
 SOFTMAX = "bijections-vanilla"
 NEAR = 0.05
 """How near an accuracy is asked to be."""
+FAMILIES = "relations-vanilla", "relations-tvp"
+"""Models of six relations that never change."""
+CORRECT = OUTCOMES.index("correct")
+DUMMY = (("equals", "is the query", 1.0), ("differs", "is another item", 0.0))
+"""How right a vector is that answers the item of its dummy and no other."""
+LEAST = 1024
+"""Episodes, so that there are some of every kind with either dummy."""
+ONE_WAY = "one way"
+"""Forward and inverse: in maps that every context draws anew they are the same to a model."""
 
 
 def told(story: Story) -> Chapter:
     """Accuracy on maps between symbols, by the number of their items."""
-    asked = subject(SOFTMAX, story, story.episodes * 2, examples=8)
-    answers = bijections.analyse(asked)
-    table = tvl.results.accuracy_table({SOFTMAX: answers})
+    asked = subject(SOFTMAX, story, max(story.episodes * 2, LEAST), examples=8)
+    drawn = bijections.analyse(asked)
+    families = {
+        name: bijections.analyse(subject(name, story, story.episodes // 2, examples=8))
+        for name in FAMILIES
+    }
     return Chapter(
         "And of a softmax transformer, for maps between symbols?",
         {
-            "symbols": tvl.plots.plot_bijections({SOFTMAX: answers}),
-            "symbols-outcomes": tvl.plots.plot_bijection_errors({SOFTMAX: answers}),
+            "symbols": tvl.plots.plot_bijections({SOFTMAX: drawn}),
+            "symbols-outcomes": tvl.plots.plot_bijection_errors({SOFTMAX: drawn}),
+            "symbols-families": tvl.plots.plot_bijections(families),
         },
-        shown(table),
-        _claims(answers),
+        shown(tvl.results.accuracy_table({SOFTMAX: pooled(drawn, one_way), **families})),
+        [*_of_one_example(drawn), *_of_families(families)],
         "Every context draws pairs of symbols of its own. The vector is read with one item as the "
-        "query, and another is asked with it; dotted is what a vector that acts as one example "
-        "serves.",
+        "query, the dummy. Dotted is 1 / items, which is how often the dummy happens to be the "
+        "item asked: a vector that is one example answers that and no other. The relations models "
+        "have a fixed family of functions instead, of which a vector need only name one.",
     )
 
 
-def _claims(answers: tvl.BijectionAnswers) -> list[Claim]:
-    accuracy, claims = answers.accuracy(), []
-    for kind in accuracy["kind"].values:
-        cell = accuracy.sel(kind=kind)
-        expected = float(cell.sel(score="one_item").estimate)
-        found = bounds(cell.sel(score="corrected"))
-        agrees = holds(found, expected, within=NEAR)
-        claims.append(
-            Claim(
-                f"softmax, {kind}: 1 / items",
-                f"{expected:.3g}",
-                *found,
-                agrees,
-                near(expected, NEAR),
-            )
-        )
+def one_way(kind: str) -> str:
+    """A kind of map, not telling forward from inverse."""
+    return kind.replace("forward", ONE_WAY).replace("inverse", ONE_WAY)
+
+
+def of_any_size(kind: str) -> str:
+    """Nor how many items there are."""
+    return one_way(kind).rsplit(" ", 1)[0]
+
+
+def pooled(answers: tvl.BijectionAnswers, name: Callable[[str], str]) -> tvl.BijectionAnswers:
+    """The same answers, with kinds of one name taken as one."""
+    data = answers.data
+    names = [name(str(each)) for each in data["kind"].values]
+    kinds = list(dict.fromkeys(names))
+    number = np.array([kinds.index(each) for each in names])
+    kept = data.isel(kind=[names.index(each) for each in kinds]).assign_coords(kind=kinds)
+    kind_of = data["kind_of"].copy(data=number[data["kind_of"]])
+    return tvl.BijectionAnswers(kept.assign(kind_of=kind_of))
+
+
+def _of_one_example(answers: tvl.BijectionAnswers) -> list[Claim]:
+    """One over the items, because the vector answers its dummy and nothing else."""
+    sizes = pooled(answers, one_way).accuracy()
+    claims = []
+    for kind in map(str, sizes["kind"].values):
+        one = float(sizes.sel(kind=kind, score="one_item").estimate)
+        found = bounds(sizes.sel(kind=kind, score="corrected"))
+        claims.append(_claim(f"{kind}: 1 / items", one, found))
+    ways = pooled(answers, of_any_size).accuracy()
+    for kind in map(str, ways["kind"].values):
+        for score, claim, said in DUMMY:
+            found = bounds(ways.sel(kind=kind, score=score))
+            claims.append(_claim(f"{kind}, where the dummy {claim}", said, found))
     return claims
+
+
+def _claim(claim: str, said: float, found: Found) -> Claim:
+    agrees = holds(found, said, within=NEAR)
+    return Claim(f"softmax, {claim}", f"Tab. 1, {said:.3g}", *found, agrees, near(said, NEAR))
+
+
+def _of_families(families: Mapping[str, tvl.BijectionAnswers]) -> list[Claim]:
+    """A vector that names one function of few serves all its items, both ways too."""
+    claims = []
+    for name, answers in families.items():
+        for kind in map(str, answers.data["kind"].values):
+            found = bounds(beside_the_context(answers, kind))
+            claim = f"{name}, {kind}: one vector is as right as the context, ratio"
+            agrees = lies(found, above=0.9)
+            claims.append(Claim(claim, "Tab. 1, counter-example, > 0.9", *found, agrees))
+    return claims
+
+
+def beside_the_context(answers: tvl.BijectionAnswers, kind: str) -> xr.Dataset:
+    """Accuracy of one vector over that in context: on episodes that did not choose the layer."""
+    data, layer = answers.data, answers.best_layer().sel(kind=kind)
+    second = np.arange(data.sizes["episode"]) >= data.sizes["episode"] // 2
+    of_kind = data["kind_of"].values == list(data["kind"].values).index(kind)
+    half = data.isel(episode=second & of_kind)
+    vector = half["answer"].sel(reading="one dummy", layer=layer) == CORRECT
+    context = half["plain"].sel(prompt="context") == CORRECT
+    return ratio_of_means(vector, context, "episode")
