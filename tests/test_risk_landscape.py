@@ -248,7 +248,7 @@ def test_scores_tell_where_the_error_is_least_and_what_leaving_costs(tmp_path):
 def test_without_quarter_steps_there_is_no_cost_of_one():
     scores = landscape(structured(), steps=(-1.0, -0.25, 0.0, 1.0)).scores()
     costs = scores[scores.index.str.startswith("cost of ")]
-    assert len(costs) > 2 and costs.isna().all(axis=None)
+    assert len(costs) > 2 and costs.isna().to_numpy().all()
     assert scores.loc["error"].notna().all()
 
 

@@ -106,7 +106,7 @@ def _claims_of_matrices(result: tvl.LearnedStructure) -> list[Claim]:
     claims = [below(what, "range of seeds", each) for what, each in ranges.items()]
     # Seeds differ in these by more than can be told in a range.
     for what, each in apart.items():
-        claims += [below(what, f"seed {seed}", each[[seed]]) for seed in each.index]
+        claims += [below(what, f"seed {seed}", each.loc[[seed]]) for seed in each.index]
     nearer = apart["A_1ᵀ C_2 A_1"] - pd.concat([apart["A_1"], apart["C_2"]], axis=1).max(axis=1)
     found = float(nearer.mean()), float(nearer.min()), float(nearer.max())
     said = f"A_1ᵀ C_2 A_1 is nearer than the farther of A_1 and C_2 ({MATRICES}, range of seeds)"
