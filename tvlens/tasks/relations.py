@@ -47,10 +47,11 @@ class Relations(SymbolMaps):
 
     def _check_maps(self) -> None:
         sizes = {len(images) for images in self.maps}
-        if len(set(self.maps)) != self.relations or sizes != {self.d_x}:
+        different = len(set(self.maps))
+        if (different, len(self.maps), sizes) != (self.relations, self.relations, {self.d_x}):
             raise InputError(
                 f"Relations needs as many different maps as relations, {self.relations}, each of "
-                f"{self.d_x} symbols, twice `symbols`; got {len(set(self.maps))} of {sorted(sizes)}."
+                f"{self.d_x} symbols, twice `symbols`; got {different} of {sorted(sizes)}."
             )
         for images in self.maps:
             check_bijection(images)
