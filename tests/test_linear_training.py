@@ -121,8 +121,13 @@ def test_presets_with_dropout_drop_as_they_are_named():
         _, found, keep = name.partition("-keep")
         assert preset.model.dropout.keep == (int(keep[:2]) / 100 if found else 1.0)
         assert (preset.sparsity.weight > 0) == ("keep" in name or "sparse" in name)
-    code = tvl.LINEAR_PRESETS["triplet-2x5-keep80-as-code"]
-    assert code.model.dropout.loses is DropoutKind.ATTENTION_INPUT
+    for format in ("pairwise", "triplet"):
+        plain, written, code = (
+            tvl.LINEAR_PRESETS[f"{format}-2x5-keep80{ending}"].model.dropout.loses
+            for ending in ("", "-as-written", "-as-code")
+        )
+        assert (plain, written) == (DropoutKind.INPUT, DropoutKind.OUTPUT)
+        assert code is DropoutKind.ATTENTION_INPUT
 
 
 def test_what_ships_is_trained_by_the_presets():

@@ -29,7 +29,7 @@ from tvlens.tasks import MatrixRegression
 
 D, N = 2, 2
 TASK = MatrixRegression(D)
-STEPS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+STEPS = (-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0)
 
 each_format = pytest.mark.parametrize("format", [PAIRWISE, TRIPLET])
 
@@ -169,7 +169,7 @@ def test_the_parts_of_a_point_are_what_it_was_made_of(format: DemonstrationForma
         "task vectors": Structured(none, none, zero, made.mixing, made.to_arrow),
     }
     ends = torch.arange(3 * (N + 1)) % 3 != 1 if format is PAIRWISE else slice(None)
-    assert set(parts) == set(expected) if format is TRIPLET else {"example", "query"}
+    assert set(parts) == (set(expected) if format is TRIPLET else {"example", "query"})
     for name, part in parts.items():
         torch.testing.assert_close(part, expected[name].matrix()[ends][:, ends])
 
@@ -237,16 +237,19 @@ def test_scores_tell_where_the_error_is_least_and_what_leaving_costs(tmp_path):
     mean = example.mean(("seed", "episode"))
     best = STEPS[int(mean.values.argmin())]
     assert scores.loc["lowest along example", "estimate"] == best
-    cost = mean.sel(step=[-0.5, 0.5]).mean() - mean.sel(step=0)
-    nearest = mean.sel(step=[-0.25, 0.25], method="nearest").mean() - mean.sel(step=0)
-    assert scores.loc["cost of example", "estimate"] in (
-        pytest.approx(float(cost)),
-        pytest.approx(float(nearest)),
-    )
+    cost = mean.sel(step=[-0.25, 0.25]).mean() - mean.sel(step=0)
+    assert scores.loc["cost of example", "estimate"] == pytest.approx(float(cost))
     assert abs(scores.loc["cost of dead entries", "estimate"]) < 1e-12
     result.save(tmp_path / "landscape.nc")
     loaded = tvl.RiskLandscape.load(tmp_path / "landscape.nc")
     xr.testing.assert_identical(loaded.data, result.data)
+
+
+def test_without_quarter_steps_there_is_no_cost_of_one():
+    scores = landscape(structured(), steps=(-1.0, -0.25, 0.0, 1.0)).scores()
+    costs = scores[scores.index.str.startswith("cost of ")]
+    assert len(costs) > 2 and costs.isna().to_numpy().all()
+    assert scores.loc["error"].notna().all()
 
 
 def test_the_figure_has_a_panel_for_each_kind_of_direction():

@@ -10,7 +10,15 @@ from torch.testing import assert_close
 
 from tests.task_conformance import episodes_of, queries_of
 from tvlens.errors import InputError
-from tvlens.tasks import Bijections, Direction, MapKind, Relations, SymbolMaps
+from tvlens.tasks import (
+    Bijections,
+    Direction,
+    MapKind,
+    Relations,
+    SymbolMaps,
+    bijection_of,
+    check_bijection,
+)
 
 BOTH, FORWARD, INVERSE, COPY = (
     Direction.BOTH,
@@ -176,3 +184,50 @@ def test_the_oracle_answers_contexts_that_no_function_shows():
 def test_a_task_that_can_not_be_drawn_is_refused(make):
     with pytest.raises(InputError):
         make()
+
+
+OWN = (bijection_of([(0, 5), (1, 3), (2, 4)]), bijection_of([(0, 3), (1, 4), (2, 5)]))
+
+
+def test_relations_of_your_own_are_what_is_drawn():
+    task = Relations(3, 2, (BOTH,), maps=OWN)
+    assert OWN == ((5, 3, 4, 1, 2, 0), (3, 4, 5, 0, 1, 2))
+    drawn = {tuple(each) for each in task.images(episodes_of(task, 50, 1).params).tolist()}
+    assert drawn == set(OWN)
+    one_way = Relations(3, 2, (INVERSE,), maps=OWN)
+    images = one_way.images(episodes_of(one_way, 50, 1).params)
+    nothing = (-1, -1, -1)
+    assert {tuple(each) for each in images.tolist()} == {nothing + each[3:] for each in OWN}
+
+
+@pytest.mark.parametrize(
+    ("images", "match"),
+    [
+        ((1, 0, 2), "2 goes to itself"),
+        ((1, 2, 0), "0 goes to 1, and that to 2"),
+        ((1, 0, 1), "0 and 2 both go to 1"),
+        ((1, 4), "4 is none of the 2 symbols"),
+        ((1, -1), "-1 is none"),
+    ],
+)
+def test_a_bijection_that_is_none_is_refused(images: tuple[int, ...], match: str):
+    with pytest.raises(InputError, match=match):
+        check_bijection(images)
+
+
+@pytest.mark.parametrize("pairs", [[(0, 1), (1, 2)], [(0, 0)], [(1, 2)], [(0, 1), (2, 4)]])
+def test_pairs_that_share_or_skip_symbols_are_refused(pairs: list[tuple[int, int]]):
+    with pytest.raises(InputError, match="each in one pair"):
+        bijection_of(pairs)
+
+
+def test_maps_that_do_not_fit_the_relations_are_refused():
+    for maps in (OWN[:1], OWN + OWN[:1] + ((4, 5, 3, 2, 0, 1),), (OWN[0], OWN[0])):
+        with pytest.raises(InputError, match="as many different maps as relations, 2"):
+            Relations(3, 2, maps=maps)
+    with pytest.raises(InputError, match="each of 8 symbols"):
+        Relations(4, 2, maps=OWN)
+    with pytest.raises(InputError, match="maps some of these to each other"):
+        Relations(3, 2, maps=(OWN[0], (1, 0, 3, 2, 5, 4)))
+    with pytest.raises(InputError, match="both go to 4"):
+        Relations(3, 2, maps=(OWN[0], (4, 3, 4, 1, 2, 0)))

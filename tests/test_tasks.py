@@ -97,6 +97,7 @@ SYMBOL_TASKS: list[tuple[Task, int | None]] = [
     (Bijections(vocabulary=8, mixture=(MapKind(Direction.BOTH, 2),)), 3),
     (Bijections(mixture=(MapKind(Direction.COPY, 2), MapKind(Direction.INVERSE, 2))), 2),
     (Relations(5, 3), 3),
+    (Relations(3, 2, maps=((5, 3, 4, 1, 2, 0), (3, 4, 5, 0, 1, 2))), 1),
     (Relations(4, 3, (Direction.FORWARD, Direction.INVERSE, Direction.BOTH)), 5),
 ]
 

@@ -3,8 +3,10 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy import optimize
 from torch import Generator, Tensor
 from torch.testing import assert_close
 
@@ -533,13 +535,35 @@ def test_a_rank_one_map_swaps_only_what_is_equal_or_opposite(d: int):
         assert_close(W @ x, y)
         assert_close(W @ y, x)
     assert theory.rank_one_swap(x, 2 * x) is None
-    # Any rank-one W that returns x after two steps has x as an eigenvector to 1 or -1.
-    a, b = normal(d, seed=2), normal(d, seed=3)
-    for sign in (1, -1):
-        W = torch.outer(a, b) * sign / (a @ b)
-        assert_close(W @ W @ a, a)
-        y = W @ a
-        assert_close(y, sign * a)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("opposite", [False, True])
+def test_no_rank_one_map_comes_near_to_swapping_others(seed: int, opposite: bool):
+    """Proposition 4, the other way: searched for among all a b^T, the error stays."""
+    x, y = normal(2, 3, seed=seed)
+    other = -x if opposite else x
+
+    def least_error(y: Tensor) -> float:
+        pairs, targets = torch.stack([x, y], 1), torch.stack([y, x], 1)
+
+        def error(values: np.ndarray) -> tuple[float, np.ndarray]:
+            ends = torch.tensor(values, requires_grad=True)
+            a, b = ends.view(2, 3)
+            error = (torch.outer(a, b) @ pairs - targets).square().sum()
+            (slope,) = torch.autograd.grad(error, ends)
+            return float(error.detach()), slope.numpy()
+
+        starts = normal(8, 6, seed=seed + 10)
+        found = [optimize.minimize(error, each.numpy(), jac=True, tol=1e-10) for each in starts]
+        return float(min(each.fun for each in found))
+
+    # The images of independent x and y under a b^T can be any matrix of rank one: what is left of
+    # [y x] is its second singular value.
+    left = torch.linalg.svdvals(torch.stack([y, x], 1))[1].square()
+    assert least_error(y) == pytest.approx(float(left), rel=1e-6)
+    assert left > 0.01 * (x.square().sum() + y.square().sum())
+    assert least_error(other) < 1e-12
 
 
 @pytest.mark.parametrize("n_layers", [1, 3])

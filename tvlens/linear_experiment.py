@@ -26,6 +26,8 @@ LINEAR_TRAINING = TrainConfig(
     optimizer=Adam(learning_rate=0.03, weight_decay=0.05),
     clip_norm=10.0,
 )
+"""Unlike the code of Dong et al. (arXiv 2506.09048) it adds no random signs of examples, which the
+paper does not mention and which change next to nothing."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,12 @@ seeds end in minima of different depth, the worst of which are no better than tw
 EXAMPLES = (5, 10)
 KEEPS = (0.6, 0.8, 0.9)
 """Probabilities that a token stays in training with dropout."""
+OTHER_DROPOUT = {
+    "as-written": DropoutKind.OUTPUT,
+    "as-code": DropoutKind.ATTENTION_INPUT,
+}
+"""What else can be meant by dropping tokens: the equation of Dong et al. (arXiv 2506.09048), and
+their code. The presets without an ending follow their proofs."""
 SPARSITY = Sparsity(2.5e-4)
 """Of the variants whose D is looked at: without, entries that cancel each other grow."""
 
@@ -65,9 +71,10 @@ def _presets() -> dict[str, LinearExperiment]:
         for keep in KEEPS:
             dropped = with_dropout(plain, keep, DropoutKind.INPUT)
             presets[f"{format}-2x5-keep{round(100 * keep)}"] = dropped
+        for ending, kind in OTHER_DROPOUT.items():
+            presets[f"{format}-2x5-keep80-{ending}"] = with_dropout(plain, 0.8, kind)
     deep, plain = presets["triplet-3x5"], presets["triplet-2x5"]
     presets["triplet-3x5-keep80"] = with_dropout(deep, 0.8, DropoutKind.INPUT)
-    presets["triplet-2x5-keep80-as-code"] = with_dropout(plain, 0.8, DropoutKind.ATTENTION_INPUT)
     wide = replace(linear_experiment(triplet, 2, 8), task=MatrixRegression(8))
     presets["triplet-2x8-d8-keep80"] = with_dropout(wide, 0.8, DropoutKind.INPUT)
     causal = replace(plain, model=replace(plain.model, causal=True))

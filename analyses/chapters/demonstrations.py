@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import torch
 from claims import Chapter, Claim, Story, holds, lies, near
 from torch import Generator
 
 import tvlens as tvl
 from chapters.shipped import TASK, models, sample, shown
+from tvlens.plots.theme import COLOURS, TEMPLATE
 from tvlens.results.bounds import BOUNDS
-from tvlens.theory import ArrowSources, optimal_dropout_mixing
+from tvlens.theory import (
+    ArrowSources,
+    DropoutConstants,
+    best_arrow_weights,
+    local_arrow_weights,
+    optimal_dropout_mixing,
+)
 
 CAUSAL, BOTH_WAYS = "triplet-2x5-keep80-causal", "triplet-2x5-keep80"
 KEEP = 0.8
+OF_FIGURE, KEEP_OF_FIGURE = 10, 0.2
+"""Examples and keep of the line in Figure 3c."""
+PUBLISHED, LOWEST, CORRECTED = "as published", "lowest of 8 searches", "corrected constants"
 
 
 def told(story: Story) -> Chapter:
@@ -24,6 +37,7 @@ def told(story: Story) -> Chapter:
     theory = {f"theory, {each.value}": mean * w / w.mean() for each, w in relaxed.items()}
     in_paper = relaxed[ArrowSources.UP_TO_OWN]
     drawn = tvl.plots.plot_demonstration_weights(causal, in_paper.tolist())
+    lines = lines_of_figure(story)
     return Chapter(
         "Which examples does a vector hold most of?",
         {
@@ -31,14 +45,17 @@ def told(story: Story) -> Chapter:
             "demonstrations-both-ways": tvl.plots.plot_demonstration_weights(both).update_layout(
                 title=f"And of {BOTH_WAYS}, where every token sees all"
             ),
+            "demonstrations-line": draw_lines(lines),
         },
         shown(table.assign(**theory).rename_axis("example").reset_index()),
-        _claims(causal),
+        _claims(causal) + _claims_of_lines(lines),
         "How far the vector of the query's arrow moves, as a share of its length, when the y of "
         "one example is another one. The line is the optimum of the relaxation in which an arrow "
         "sees the examples up to its own, scaled to the mean of the bars; in a causal model it "
         "sees only those before its own, which changes the optimum (table). Intervals are 95% "
-        "over seeds and episodes.",
+        "over seeds and episodes. The last figure is of theory alone: the line that is drawn in "
+        "Figure 3c (10 examples, a token stays with probability 0.2), the lowest minimum of the "
+        "same objective in some searches, and that with the constants of the mean over all masks.",
     )
 
 
@@ -56,6 +73,59 @@ def relaxation(sources: ArrowSources, story: Story) -> np.ndarray:
     generator = Generator().manual_seed(story.seed)
     found = optimal_dropout_mixing(5, TASK.d, KEEP, sources=sources, generator=generator)
     return found.mixing[:, -1].abs().numpy()
+
+
+def lines_of_figure(story: Story) -> pd.DataFrame:
+    """Weights of the examples in the last arrow, without sign, over the length of all."""
+    start = np.zeros((OF_FIGURE, OF_FIGURE))
+    # The seed with which the code of the paper gives the line that is published.
+    start[np.triu_indices(OF_FIGURE)] = np.random.RandomState(24).rand(55)
+    paper = DropoutConstants.PAPER.quartic(TASK.d, KEEP_OF_FIGURE)
+    found = {PUBLISHED: local_arrow_weights(torch.from_numpy(start), paper, tolerance=1e-5)}
+    for name, constants in (
+        (LOWEST, DropoutConstants.PAPER),
+        (CORRECTED, DropoutConstants.CORRECTED),
+    ):
+        found[name] = best_arrow_weights(
+            OF_FIGURE,
+            TASK.d,
+            KEEP_OF_FIGURE,
+            constants=constants,
+            starts=8,
+            generator=Generator().manual_seed(story.seed),
+        )
+    lines = {name: mixing[:, -1].abs().numpy() for name, mixing in found.items()}
+    return pd.DataFrame(lines, index=pd.RangeIndex(1, OF_FIGURE + 1, name="example"))
+
+
+def draw_lines(lines: pd.DataFrame) -> go.Figure:
+    """Each line of theory, by example."""
+    drawn = go.Figure()
+    for (name, line), colour in zip(lines.items(), ("oracle", "icl", "tvp"), strict=True):
+        drawn.add_scatter(
+            x=lines.index,
+            y=line,
+            name=str(name),
+            mode="lines+markers",
+            line={"color": COLOURS[colour], "width": 3},
+        )
+    drawn.update_xaxes(title="example", tickvals=lines.index)
+    drawn.update_yaxes(title="weight in the last arrow", rangemode="tozero")
+    return drawn.update_layout(
+        template=TEMPLATE, title="The line of Figure 3c, and with other constants", height=420
+    )
+
+
+def _claims_of_lines(lines: pd.DataFrame) -> list[Claim]:
+    """Of the lines that do not depend on how many searches there were."""
+
+    def grows(name: str) -> Claim:
+        step = float(np.diff(lines[name]).min())
+        found = step, step, step
+        claim = f"every example weighs more than the one before: smallest step ({name})"
+        return Claim(claim, "Fig. 3c's line, > 0", *found, lies(found, above=0))
+
+    return [grows(PUBLISHED), grows(CORRECTED)]
 
 
 def _claims(result: tvl.results.DemonstrationWeights) -> list[Claim]:

@@ -13,11 +13,12 @@ from tvlens.results.bounds import BOUNDS
 PAIRS, PLAIN_PAIRS = "pairwise-2x5-sparse", "pairwise-2x5"
 SPARSE, PLAIN = "triplet-2x5-sparse", "triplet-2x5"
 BLIND, DROPPING = "triplet-2x5-blind", "triplet-2x5-keep80"
+MATRICES = "triplet-2x5-matrices"
 
 
 def told(story: Story) -> Chapter:
     """D, L4 and K beside the structured sets."""
-    names = (PAIRS, PLAIN_PAIRS, SPARSE, PLAIN, BLIND, DROPPING)
+    names = (PAIRS, PLAIN_PAIRS, SPARSE, PLAIN, BLIND, DROPPING, MATRICES)
     found = {name: structure(name, story.on) for name in names}
     scores = {name: each.scores() for name, each in found.items()}
     return Chapter(
@@ -29,7 +30,7 @@ def told(story: Story) -> Chapter:
             for name, each in found.items()
         },
         side_by_side(scores),
-        _claims(scores),
+        _claims(scores) + _claims_of_matrices(found[MATRICES]),
         "D as it was trained, the nearest point of the structured set S_P, what is left, and K. "
         "Distances are shares of the length of D or K; intervals are the smallest and the largest "
         f"seed. Proposition 3 is about two layers with C_1 = 0 and no dropout ({BLIND}): there K "
@@ -97,3 +98,31 @@ def _claims(scores: dict[str, pd.DataFrame]) -> list[Claim]:
             for model in (BLIND, SPARSE)
         ),
     ]
+
+
+def _claims_of_matrices(result: tvl.LearnedStructure) -> list[Claim]:
+    """Of A, B and C where they are free, as the distance to the nearest multiple of I."""
+    distances = result.distances().sel(training="trained", drop=True)
+
+    def by_layer(name: str, layer: int) -> pd.Series:
+        return distances[name].sel(layer=layer, drop=True).to_series()
+
+    def below(what: str, whose: str, values: pd.Series) -> Claim:
+        found, bound = (float(values.mean()), float(values.min()), float(values.max())), 0.06
+        said = f"{what} is a multiple of I: distance ({MATRICES}, {whose})"
+        return Claim(said, f"Thm 1 and 2, < {bound:g}", *found, lies(found, below=bound))
+
+    ranges = {"B_1": by_layer("B", 1), "B_2": by_layer("B", 2), "C_1": by_layer("C", 1)}
+    apart = {
+        "A_1": by_layer("A", 1),
+        "C_2": by_layer("C", 2),
+        "A_1ᵀ C_2 A_1": distances["product"].to_series(),
+    }
+    claims = [below(what, "range of seeds", each) for what, each in ranges.items()]
+    # Seeds differ in these by more than can be told in a range.
+    for what, each in apart.items():
+        claims += [below(what, f"seed {seed}", each.loc[[seed]]) for seed in each.index]
+    nearer = apart["A_1ᵀ C_2 A_1"] - pd.concat([apart["A_1"], apart["C_2"]], axis=1).max(axis=1)
+    found = float(nearer.mean()), float(nearer.min()), float(nearer.max())
+    said = f"A_1ᵀ C_2 A_1 is nearer than the farther of A_1 and C_2 ({MATRICES}, range of seeds)"
+    return [*claims, Claim(said, "Thm 1 and 2 but for a turn of x, < 0", *found, lies(found, below=0))]

@@ -84,7 +84,8 @@ class RiskLandscape(Result):
           C_1 = 0 on the same episodes, which leaves little to chance; and above `least_error`,
           `closed form above the least`, with the smallest and largest of the seeds as interval.
         - `lowest along {part}`: the step at which the mean error is least, among those taken.
-        - `cost of {part}`: mean error a quarter step away, either way, above that of the model.
+        - `cost of {part}`: mean error a quarter step away, either way, above that of the model;
+          nan if these steps were not taken.
         - `gradient inside`, `gradient outside`: of the models; `gradient outside, away`: at the
           point to compare with.
         """
@@ -98,7 +99,7 @@ class RiskLandscape(Result):
                 one = some.sel(part=part)
                 if one.kind == "along":
                     rows[f"lowest along {part}{ending}"] = _lowest(one)
-                near = one.sel(step=[-NEAR, NEAR], method="nearest").mean("step")
+                near = one.reindex(step=[-NEAR, NEAR]).mean("step", skipna=False)
                 rows[f"cost of {part}{ending}"] = self._means(near - one.sel(step=0))
             lengths = self.gradients().sel(tokens=tokens)
             for component, point in (

@@ -11,6 +11,7 @@ from tvlens.tasks.base import (
 )
 from tvlens.tasks.bijections import Bijections
 from tvlens.tasks.collinear_regression import CollinearRegression
+from tvlens.tasks.involutions import bijection_of, check_bijection
 from tvlens.tasks.linear_regression import LinearRegression
 from tvlens.tasks.matrix_regression import LowRankRegression, MatrixRegression
 from tvlens.tasks.orthonormal_items import ItemMap, OrthonormalItems
@@ -49,6 +50,8 @@ __all__ = [
     "Task",
     "TokenOffset",
     "best_estimates",
+    "bijection_of",
+    "check_bijection",
     "check_relabelled",
     "describe_parameters",
     "fresh_queries",

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from tvlens.errors import InputError
+from tvlens.tasks.involutions import check_bijection
 from tvlens.tasks.symbol_maps import Direction, MapKind, SymbolMaps, log_chance_of_inputs
 
 
@@ -24,9 +25,12 @@ class Relations(SymbolMaps):
     symbols: int = 8
     """Symbols m of either side; those of X are 0 .. m-1, those of Y m .. 2m-1."""
     relations: int = 6
-    """Number of bijections R, all different; they are a fixed random choice."""
+    """Number of bijections R, all different; without `maps` they are a fixed random choice."""
     directions: tuple[Direction, ...] = (Direction.FORWARD, Direction.INVERSE)
     """Which way functions map, one as likely as the other."""
+    maps: tuple[tuple[int, ...], ...] = ()
+    """R bijections of your own: the images of all 2m symbols both ways, as `bijection_of` makes
+    them of pairs of a symbol of X and one of Y."""
 
     def __post_init__(self) -> None:
         if self.symbols < 2 or self.relations < 2 or not self.directions:
@@ -38,6 +42,24 @@ class Relations(SymbolMaps):
             )
         if Direction.COPY in self.directions:
             raise InputError("A relation is between two sets, so no direction of it is a copy.")
+        if self.maps:
+            self._check_maps()
+
+    def _check_maps(self) -> None:
+        sizes = {len(images) for images in self.maps}
+        different = len(set(self.maps))
+        if (different, len(self.maps), sizes) != (self.relations, self.relations, {self.d_x}):
+            raise InputError(
+                f"Relations needs as many different maps as relations, {self.relations}, each of "
+                f"{self.d_x} symbols, twice `symbols`; got {different} of {sorted(sizes)}."
+            )
+        for images in self.maps:
+            check_bijection(images)
+            if min(images[: self.symbols]) < self.symbols:
+                raise InputError(
+                    f"A relation is between 0 .. {self.symbols - 1} and the other symbols, but "
+                    f"{images} maps some of these to each other."
+                )
 
     @property
     def kinds(self) -> tuple[MapKind, ...]:
@@ -91,18 +113,22 @@ class Relations(SymbolMaps):
 
     def _table(self, device: torch.device) -> Int[Tensor, "function d_x"]:
         """The image of every symbol under every function, direction by direction."""
-        table = torch.tensor(_functions(self.symbols, self.relations, self.directions))
+        table = torch.tensor(_functions(self.symbols, self.relations, self.directions, self.maps))
         # Sent without waiting: a tensor made on a GPU from a list would stop the host every step.
         return table.to(device, non_blocking=True)
 
 
 @functools.cache
-def _functions(symbols: int, relations: int, directions: tuple[Direction, ...]) -> list[list[int]]:
-    generator = torch.Generator().manual_seed(0)
-    different: dict[tuple[int, ...], None] = {}
-    while len(different) < relations:
-        different[tuple(torch.randperm(symbols, generator=generator).tolist())] = None
-    forward = torch.tensor(list(different))
+def _functions(
+    symbols: int,
+    relations: int,
+    directions: tuple[Direction, ...],
+    maps: tuple[tuple[int, ...], ...],
+) -> list[list[int]]:
+    if maps:
+        forward = torch.tensor(maps)[:, :symbols] - symbols
+    else:
+        forward = torch.tensor(_drawn(symbols, relations))
     backward = forward.argsort(1)
     nothing = torch.full_like(forward, -1)
     halves = {
@@ -111,3 +137,11 @@ def _functions(symbols: int, relations: int, directions: tuple[Direction, ...]) 
         Direction.BOTH: (forward + symbols, backward),
     }
     return torch.cat([torch.cat(halves[each], dim=1) for each in directions]).tolist()
+
+
+def _drawn(symbols: int, relations: int) -> list[tuple[int, ...]]:
+    generator = torch.Generator().manual_seed(0)
+    different: dict[tuple[int, ...], None] = {}
+    while len(different) < relations:
+        different[tuple(torch.randperm(symbols, generator=generator).tolist())] = None
+    return list(different)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tvlens.errors import InputError
 from tvlens.theory.mixing import MixingTerms
+from tvlens.theory.quartic import DropoutConstants
 
 
 def icl_risk(K: Float[Tensor, "example example"], d: int) -> Float[Tensor, ""]:
@@ -58,8 +59,7 @@ def dropout_risk(
     n, p = len(mixing), keep
     at_x, at_y, arrows = terms
     both = at_x + at_y
-    squares, gram = mixing.square(), mixing @ mixing.T
-    length = squares.sum()
+    length = mixing.square().sum()
     without = (
         1
         + n * (2 + d) * p**3 * (at_x.square() + at_y.square())
@@ -68,13 +68,7 @@ def dropout_risk(
         + n * (n - 1) * p**6 * both.square()
     )
     linear = 2 * both * arrows * ((2 + d) * p**4 + (n - 1) * p**6) + 2 * arrows * p**3
-    quartic = (
-        (d * p**4 + p**6) * gram.square().sum()
-        + 2 * (p**3 - p**4 - p**5 + p**6) * squares.square().sum()
-        + 2 * (p**4 - p**6) * squares.sum(1).square().sum()
-        + (d * (p**3 - p**4) + 2 * (p**5 - p**6)) * squares.sum(0).square().sum()
-        + p**6 * length.square()
-    )
+    quartic = DropoutConstants.CORRECTED.quartic(d, p).of(mixing) + p**6 * length.square()
     return d**2 * (without + linear * length + arrows.square() * quartic)
 
 
