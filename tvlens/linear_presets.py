@@ -34,6 +34,8 @@ OTHER_DROPOUT = {
 }
 """What else can be meant by dropping tokens: the equation of Dong et al. (arXiv 2506.09048), and
 their code. The presets without an ending follow their proofs."""
+CORRELATED = tuple(tuple(0.5 ** abs(i - j) for j in range(4)) for i in range(4))
+"""A covariance of x: neighbouring coordinates are alike."""
 SPARSITY = Sparsity(2.5e-4)
 """Of the variants whose D is looked at: without, entries that cancel each other grow."""
 
@@ -83,6 +85,8 @@ def _presets() -> dict[str, LinearExperiment]:
     presets["triplet-2x5-blind"] = blind
     matrices = replace(plain.model, weights=AttentionWeights.MATRICES)
     presets["triplet-2x5-matrices"] = replace(plain, model=matrices)
+    pairs = replace(presets["pairwise-2x5"], task=MatrixRegression(4, CORRELATED), model=matrices)
+    presets["pairwise-2x5-correlated"] = pairs
     return presets
 
 

@@ -125,4 +125,7 @@ def _claims_of_matrices(result: tvl.LearnedStructure) -> list[Claim]:
     nearer = apart["A_1ᵀ C_2 A_1"] - pd.concat([apart["A_1"], apart["C_2"]], axis=1).max(axis=1)
     found = float(nearer.mean()), float(nearer.min()), float(nearer.max())
     said = f"A_1ᵀ C_2 A_1 is nearer than the farther of A_1 and C_2 ({MATRICES}, range of seeds)"
-    return [*claims, Claim(said, "Thm 1 and 2 but for a turn of x, < 0", *found, lies(found, below=0))]
+    return [
+        *claims,
+        Claim(said, "Thm 1 and 2 but for a turn of x, < 0", *found, lies(found, below=0)),
+    ]
