@@ -8,12 +8,15 @@ from claims import Chapter, Claim, Story, lies
 
 import tvlens as tvl
 from chapters.shipped import TASK, side_by_side
+from tvlens.linear_presets import CORRELATED as COVARIANCE
 from tvlens.results.bounds import BOUNDS
 
 PAIRS, PLAIN_PAIRS = "pairwise-2x5-sparse", "pairwise-2x5"
 SPARSE, PLAIN = "triplet-2x5-sparse", "triplet-2x5"
 BLIND, DROPPING = "triplet-2x5-blind", "triplet-2x5-keep80"
-MATRICES = "triplet-2x5-matrices"
+MATRICES, CORRELATED = "triplet-2x5-matrices", "pairwise-2x5-correlated"
+SKEWED = tvl.MatrixRegression(TASK.d, COVARIANCE)
+"""What the latter was trained on."""
 
 
 def told(story: Story) -> Chapter:
@@ -30,7 +33,13 @@ def told(story: Story) -> Chapter:
             for name, each in found.items()
         },
         side_by_side(scores),
-        _claims(scores) + _claims_of_matrices(found[MATRICES]),
+        [
+            *_claims(scores),
+            *_claims_of_matrices(found[MATRICES]),
+            *_claims_of_covariance(
+                structure(CORRELATED, story.on, SKEWED), structure(CORRELATED, story.on)
+            ),
+        ],
         "D as it was trained, the nearest point of the structured set S_P, what is left, and K. "
         "Distances are shares of the length of D or K; intervals are the smallest and the largest "
         f"seed. Proposition 3 is about two layers with C_1 = 0 and no dropout ({BLIND}): there K "
@@ -38,12 +47,14 @@ def told(story: Story) -> Chapter:
     )
 
 
-def structure(name: str, device: torch.device) -> tvl.LearnedStructure:
-    """The weights of a model, beside those that training started from."""
+def structure(
+    name: str, device: torch.device, task: tvl.MatrixRegression = TASK
+) -> tvl.LearnedStructure:
+    """The weights of a model, beside those that training started from and the sets of a task."""
     runs = tvl.load_pretrained_linear(name, device=str(device))
     return tvl.analysis.learned_structure(
         [run.model for run in runs],
-        TASK,
+        task,
         untrained=[run.experiment.build_model(device=device) for run in runs],
     )
 
@@ -129,3 +140,27 @@ def _claims_of_matrices(result: tvl.LearnedStructure) -> list[Claim]:
         *claims,
         Claim(said, "Thm 1 and 2 but for a turn of x, < 0", *found, lies(found, below=0)),
     ]
+
+
+def _claims_of_covariance(
+    own: tvl.LearnedStructure, as_if_white: tvl.LearnedStructure
+) -> list[Claim]:
+    """Where x has a covariance S, C is a multiple of its inverse, and not of I."""
+    inverse, identity = (
+        each.distances()["C"].sel(training="trained", layer=1) for each in (own, as_if_white)
+    )
+    claims = []
+    for what, values, said, bound in (
+        ("C_1 is nearer to a multiple of S⁻¹ than to one of I", inverse - identity, "", 0.0),
+        ("C_1 is a multiple of S⁻¹", inverse, "distance, ", 0.15),
+        (
+            "K is a multiple of I",
+            own.distances()["mixing"].sel(training="trained"),
+            "distance, ",
+            0.06,
+        ),
+    ):
+        found = float(values.mean()), float(values.min()), float(values.max())
+        claim = f"{what}: {said}x of another covariance ({CORRELATED}, range of seeds)"
+        claims.append(Claim(claim, f"Thm 1, < {bound:g}", *found, lies(found, below=bound)))
+    return claims
