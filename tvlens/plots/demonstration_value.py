@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
@@ -99,10 +98,10 @@ def _seeds(values: xr.DataArray, over: str, colour: str) -> list[list[go.Scatter
                 y=each.values,
                 mode="lines",
                 line={"color": translucent(colour, 0.45), "width": 1},
-                name=f"seed {int(seed)}",
+                name=f"seed {seed}",
                 showlegend=False,
-                hovertemplate=f"seed {int(seed)}: %{{y:.4f}}<extra></extra>",
+                hovertemplate=f"seed {seed}: %{{y:.4f}}<extra></extra>",
             )
         ]
-        for seed, each in zip(np.arange(values.sizes["seed"]), values, strict=True)
+        for seed, each in enumerate(values, start=1)
     ]
