@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import torch
 from claims import Chapter, Claim, Story, holds, lies, near
 from torch import Generator
 
 import tvlens as tvl
 from chapters.shipped import TASK, models, sample, shown
-from tvlens.plots.theme import COLOURS, TEMPLATE
 from tvlens.results.bounds import BOUNDS
 from tvlens.theory import (
     ArrowSources,
@@ -20,6 +20,9 @@ from tvlens.theory import (
     local_arrow_weights,
     optimal_dropout_mixing,
 )
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 CAUSAL, BOTH_WAYS = "triplet-2x5-keep80-causal", "triplet-2x5-keep80"
 KEEP = 0.8
@@ -100,6 +103,11 @@ def lines_of_figure(story: Story) -> pd.DataFrame:
 
 def draw_lines(lines: pd.DataFrame) -> go.Figure:
     """Each line of theory, by example."""
+    # Not needed to answer --help.
+    import plotly.graph_objects as go
+
+    from tvlens.plots.theme import COLOURS, TEMPLATE
+
     drawn = go.Figure()
     for (name, line), colour in zip(lines.items(), ("oracle", "icl", "tvp"), strict=True):
         drawn.add_scatter(
