@@ -53,7 +53,7 @@ bench: $(VENV)/installed-bench
 	$(BENCH)/training_step.py --rounds 2
 	$(BENCH)/tvp_loss.py --rounds 2
 	$(BENCH)/locality_map.py
-	$(BENCH)/imports.py --rounds 2 --warmup 0
+	$(BENCH)/imports.py --rounds 1 --warmup 0
 	$(BENCH)/scaling.py --rounds 1
 	$(BENCH)/profile_step.py --repeats 1
 	$(BENCH)/linear_training.py --rounds 3
