@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from chapters.shipped import TASK, models
+from chapters.weights import structure
 
 import tvlens as tvl
 
@@ -23,14 +25,8 @@ STRUCTURES = (
     *(DROPOUT, "triplet-2x5-keep80-as-code", "triplet-2x5", "triplet-2x5-sparse", BLIND),
     *("triplet-3x5-keep80", "pairwise-2x5", "pairwise-2x5-sparse", "pairwise-2x5-keep80"),
 )
-TASK = tvl.MatrixRegression()
 SEED = 0
 """Of all that is drawn, as in the pages."""
-
-
-def models(name: str, device: torch.device) -> list[tvl.LinearTransformer]:
-    """The models of all seeds."""
-    return [run.model for run in tvl.load_pretrained_linear(name, device=str(device))]
 
 
 def sample(
@@ -95,16 +91,6 @@ def rank_sweep_of(name: str, device: torch.device) -> dict[str, tvl.RankSweep]:
 def learned_structure(device: torch.device) -> dict[str, tvl.LearnedStructure]:
     """The weights of each variant, beside those that training started from."""
     return {name: structure(name, device) for name in STRUCTURES}
-
-
-def structure(name: str, device: torch.device) -> tvl.LearnedStructure:
-    """The weights of all seeds."""
-    runs = tvl.load_pretrained_linear(name, device=str(device))
-    return tvl.analysis.learned_structure(
-        [run.model for run in runs],
-        TASK,
-        untrained=[run.experiment.build_model(device=device) for run in runs],
-    )
 
 
 @functools.cache

@@ -287,6 +287,8 @@ def _train_into(
             raise
     _finish(folder, experiment, state)
     checkpoint.unlink(missing_ok=True)
+    if isinstance(experiment, LinearSeeds):
+        (folder / EXPERIMENT).unlink()  # Each seed has its own.
 
 
 @contextmanager
@@ -309,7 +311,6 @@ def _finish(folder: Path, experiment: Trainable[Any], state: TrainState[Any]) ->
             continue
         write_json(path / EXPERIMENT, alone.to_json())
         _save_finished(path, alone, each, trained_with=list(experiment.seeds))
-    (folder / EXPERIMENT).unlink()
 
 
 def _save_finished(

@@ -11,8 +11,7 @@ from claims import Chapter, Claim, Story, holds, lies, near
 from torch import Generator
 
 import tvlens as tvl
-from chapters.shipped import TASK, models, sample, shown
-from tvlens.results.bounds import BOUNDS
+from chapters.shipped import TASK, models, sample, score, shown
 from tvlens.theory import (
     ArrowSources,
     DropoutConstants,
@@ -137,8 +136,7 @@ def _claims_of_lines(lines: pd.DataFrame) -> list[Claim]:
 
 
 def _claims(result: tvl.results.DemonstrationWeights) -> list[Claim]:
-    estimate, low, high = map(float, result.scores().loc["order", list(BOUNDS)])
-    order = estimate, low, high
+    order = score(result.scores(), "order")
     means = result.data["shift"].mean("episode").transpose("seed", "example")
     heaviest = result.data.example.values[means.values.argmax(1)].astype(float)
     found = float(heaviest.mean()), float(heaviest.min()), float(heaviest.max())

@@ -7,8 +7,7 @@ import pandas as pd
 from claims import Chapter, Claim, Story, lies
 
 import tvlens as tvl
-from chapters.shipped import side_by_side, subject
-from tvlens.results.bounds import BOUNDS
+from chapters.shipped import score, side_by_side, subject
 
 LEAST = 0.1
 """What a vector that works recovers at least of what the context gains."""
@@ -43,8 +42,7 @@ def _has_vector(scores: pd.DataFrame) -> bool:
 def _claim(name: str, scores: pd.DataFrame) -> Claim:
     places = ["concat_block", "form_block", "working_layer"]
     concat, form, layer = (f"{float(each):g}" for each in scores.estimate[places])
-    estimate, low, high = map(float, scores.loc["in_order", list(BOUNDS)])
-    found = estimate, low, high
+    found = score(scores, "in_order")
     claim = f"{name}: put together in block {concat}, made in {form}, works from layer {layer}"
     before = [f"{float(scores.estimate[f'untrained_{each}']):g}" for each in places[:2]]
     paper = f"Fig. 3a, b, in order (untrained: block {before[0]}, {before[1]})"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pandas as pd
-from claims import Chapter, Claim, Found, Story, holds, lies, near
+from claims import Chapter, Claim, Story, holds, lies, near
 from torch import Generator
 
 import tvlens as tvl
-from chapters.shipped import TASK, bounds, models, sample, side_by_side
-from tvlens.results.bounds import BOUNDS
+from chapters.shipped import TASK, bounds, models, sample, score, side_by_side
 
 PAIRS, TRIPLETS = "pairwise-2x5-sparse", "triplet-2x5-sparse"
 BLIND, DROPPING = "triplet-2x5-blind", "triplet-2x5-keep80"
@@ -90,14 +89,9 @@ def _of_vectors(scores: dict[str, pd.DataFrame]) -> list[Claim]:
         (f"without dropout {step} ({BLIND})", BLIND, f"cost of {VECTORS}"),
         (f"with dropout {step} ({DROPPING})", DROPPING, f"cost of {VECTORS} (dropped)"),
     )
-    least, without, dropped = ((claim, _row(scores[model], score)) for claim, model, score in rows)
+    least, without, dropped = ((claim, score(scores[model], name)) for claim, model, name in rows)
     return [
         Claim(least[0], "Prop 3, < 0.001", *least[1], lies(least[1], below=0.001)),
         Claim(without[0], "Prop 3, < 0.01", *without[1], lies(without[1], below=0.01)),
         Claim(dropped[0], "Prop 5, > 0", *dropped[1], lies(dropped[1], above=0)),
     ]
-
-
-def _row(scores: pd.DataFrame, score: str) -> Found:
-    estimate, low, high = map(float, scores.loc[score, list(BOUNDS)])
-    return estimate, low, high

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 import torch
 import xarray as xr
-from claims import Story
+from claims import Found, Story
 from study import Study, Subject, load_model
 
 import tvlens as tvl
@@ -34,9 +34,15 @@ def subject(name: str, story: Story, episodes: int, examples: int | None = None)
     return Subject(name, name, load_model(name, str(story.on)), study)
 
 
-def bounds(values: xr.Dataset) -> tuple[float, float, float]:
+def bounds(values: xr.Dataset) -> Found:
     """Estimate and interval of one cell."""
     estimate, low, high = (float(values[each]) for each in BOUNDS)
+    return estimate, low, high
+
+
+def score(scores: pd.DataFrame, name: str) -> Found:
+    """Estimate and interval of one score."""
+    estimate, low, high = map(float, scores.loc[name, list(BOUNDS)])
     return estimate, low, high
 
 

@@ -7,9 +7,8 @@ import torch
 from claims import Chapter, Claim, Story, lies
 
 import tvlens as tvl
-from chapters.shipped import TASK, side_by_side
+from chapters.shipped import TASK, score, side_by_side
 from tvlens.linear_presets import CORRELATED as COVARIANCE
-from tvlens.results.bounds import BOUNDS
 
 PAIRS, PLAIN_PAIRS = "pairwise-2x5-sparse", "pairwise-2x5"
 SPARSE, PLAIN = "triplet-2x5-sparse", "triplet-2x5"
@@ -60,9 +59,8 @@ def structure(
 
 
 def _claims(scores: dict[str, pd.DataFrame]) -> list[Claim]:
-    def below(claim: str, paper: str, model: str, score: str, bound: float) -> Claim:
-        estimate, low, high = map(float, scores[model].loc[score, list(BOUNDS)])
-        found = estimate, low, high
+    def below(claim: str, paper: str, model: str, name: str, bound: float) -> Claim:
+        found = score(scores[model], name)
         agrees = lies(found, below=bound)
         return Claim(f"{claim} ({model})", f"{paper}, < {bound:g}", *found, agrees)
 
@@ -92,8 +90,8 @@ def _claims(scores: dict[str, pd.DataFrame]) -> list[Claim]:
             for model in (BLIND, PAIRS, PLAIN, DROPPING)
         ),
         *(
-            below(claim, paper, model, f"{score}{suffix}", bound)
-            for claim, paper, score, bound in (
+            below(claim, paper, model, f"{name}{suffix}", bound)
+            for claim, paper, name, bound in (
                 ("nothing goes from the query to arrows", "Prop 3", "query_row", 0.02),
                 (
                     "L4 L4ᵀ is a multiple of I: distance",

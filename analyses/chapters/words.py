@@ -6,8 +6,7 @@ import vocabulary
 from claims import Chapter, Claim, Story, lies
 
 import tvlens as tvl
-from chapters.shipped import side_by_side, subject
-from tvlens.results.bounds import BOUNDS
+from chapters.shipped import score, side_by_side, subject
 
 
 def told(story: Story) -> Chapter:
@@ -22,8 +21,7 @@ def told(story: Story) -> Chapter:
     few = ("offset-tvp", "bijections-vanilla", "relations-tvp")
     claims = []
     for name, each in scores.items():
-        estimate, low, high = map(float, each.loc["outputs_own_to_it", list(BOUNDS)])
-        gain = estimate, low, high
+        gain = score(each, "outputs_own_to_it")
         claim = f"{name}: outputs among the five likeliest, above those by another's vector"
         claims.append(Claim(claim, "Table 4, > 0", *gain, lies(gain, above=0)))
     return Chapter(

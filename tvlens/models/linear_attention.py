@@ -84,8 +84,7 @@ class StructuredAttention(nn.Module):
         destination_ids: Int[Tensor, "#batch destination"],
     ) -> Scores:
         """[Z; P]^T Q [Z; P] = X^T C X + D."""
-        x = destinations[..., : self.d]
-        queries = x * self.C if self.C.dim() == 0 else x @ self.C.T
+        queries = _times(self.C, destinations[..., : self.d])
         bias = None
         if self.n_positions:
             bias = self.D[source_ids[:, None], destination_ids[:, :, None]]
@@ -115,9 +114,8 @@ class LiftingAttention(nn.Module):
         self, mixed: Float[Tensor, "batch destination width"]
     ) -> Float[Tensor, "batch destination width"]:
         """V z / n for each token."""
-        y, A = mixed[..., self.d :], self.A / self.examples
-        lifted = y * A if A.dim() == 0 else y @ A.T
-        return torch.cat([lifted, torch.zeros_like(y)], -1)
+        y = mixed[..., self.d :]
+        return torch.cat([_times(self.A / self.examples, y), torch.zeros_like(y)], -1)
 
     def scores(
         self,
@@ -180,3 +178,8 @@ def attention_of(
         return LiftingAttention(d, format, examples, scalar=scalar)
     compares = kind is not FirstLayer.BLIND
     return StructuredAttention(d, n_positions, examples, scalar=scalar, compares=compares)
+
+
+def _times(weight: Tensor, x: Float[Tensor, "batch token d"]) -> Float[Tensor, "batch token d"]:
+    """A matrix, or the multiple of the identity that a number stands for, times every x."""
+    return x * weight if weight.dim() == 0 else x @ weight.T

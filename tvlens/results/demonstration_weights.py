@@ -2,11 +2,11 @@
 
 import numpy as np
 import pandas as pd
-import scipy
 from jaxtyping import Float
 
 from tvlens.results.base import Result
 from tvlens.results.intervals import interval, seed_resampled_means
+from tvlens.results.rank_trend import rank_trend
 from tvlens.results.ratios import score_table
 
 
@@ -32,9 +32,9 @@ class DemonstrationWeights(Result):
         - `last_over_first`: ratio of the mean shifts of the last example and the first.
         """
         drawn, mean = seed_resampled_means(self._values()), self._values().mean((0, 1))
-        order, ratio = _order(mean[None])[0], mean[-1] / mean[0]
+        order, ratio = rank_trend(mean[None])[0], mean[-1] / mean[0]
         spread = {
-            "order": (order, interval(_order(drawn))),
+            "order": (order, interval(rank_trend(drawn))),
             "last_over_first": (ratio, interval(drawn[:, -1] / drawn[:, 0])),
         }
         return score_table(
@@ -46,11 +46,3 @@ class DemonstrationWeights(Result):
 
     def _values(self) -> Float[np.ndarray, "seed episode example"]:
         return self.data["shift"].transpose("seed", "episode", "example").values
-
-
-def _order(means: Float[np.ndarray, "row example"]) -> Float[np.ndarray, " row"]:
-    """Spearman's correlation of each row with 1, 2, 3, ..; nan where all are equal."""
-    ranks = scipy.stats.rankdata(means, axis=1) - (means.shape[1] + 1) / 2
-    numbers = np.arange(means.shape[1]) - (means.shape[1] - 1) / 2
-    with np.errstate(invalid="ignore"):
-        return ranks @ numbers / np.sqrt((ranks**2).sum(1) * (numbers**2).sum())

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
-import scipy
 import xarray as xr
 from jaxtyping import Float
 
 from tvlens.results.base import Result
 from tvlens.results.bounds import label_bounds
 from tvlens.results.intervals import RESAMPLES, interval, resampled_means
+from tvlens.results.rank_trend import rank_trend
 from tvlens.results.ratios import (
     defined_gain,
     ratio_of_means,
@@ -68,7 +68,7 @@ class InformationFlow(Result):
         values = self.data.carrier_to_y.transpose("episode", ..., "example")
         means, resampled = values.values.mean(0), resampled_means(values.values)
         template = values.isel(episode=0, example=0, drop=True)
-        return label_bounds(template, _rank_trend(means), *interval(_rank_trend(resampled)))
+        return label_bounds(template, rank_trend(means), *interval(rank_trend(resampled)))
 
     def recovery(self) -> xr.Dataset:
         """Share of what in-context learning gains that the vector gains, for each layer.
@@ -149,13 +149,3 @@ def _largest(part: xr.DataArray, whole: xr.DataArray) -> Float[np.ndarray, " sam
     """The block with the largest share, of all episodes and of samples of them."""
     shares = np.nan_to_num(_samples(part, whole), nan=-np.inf)
     return part.block.values[shares.argmax(1)].astype(float)
-
-
-def _rank_trend(values: Float[np.ndarray, "... example"]) -> Float[np.ndarray, "..."]:
-    """Spearman's correlation of values with their place; nan where all are the same."""
-    ranks = scipy.stats.rankdata(values, axis=-1)
-    ranks -= ranks.mean(-1, keepdims=True)
-    place = np.arange(ranks.shape[-1]) - (ranks.shape[-1] - 1) / 2
-    with np.errstate(invalid="ignore"):
-        scale = np.sqrt((ranks**2).sum(-1) * (place**2).sum())
-        return np.asarray((ranks * place).sum(-1) / scale)
