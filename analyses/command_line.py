@@ -9,10 +9,10 @@ from typing import Annotated, TypeVar
 
 import tyro
 
-from tvlens import DivergenceError, InputError, PromptFormat
+from tvlens import DivergenceError, Format, InputError
 from tvlens.errors import did_you_mean
 from tvlens.progress import no_progress
-from tvlens.prompts import FORMATS
+from tvlens.prompts import FORMATS, ColumnFormat, TokenFormat
 
 Config = TypeVar("Config")
 Quiet = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(aliases=["-q"])]
@@ -73,21 +73,21 @@ def _registry() -> tyro.constructors.ConstructorRegistry:
     def format_by_name(
         info: tyro.constructors.PrimitiveTypeInfo,
     ) -> tyro.constructors.PrimitiveConstructorSpec | None:
-        if info.type is not PromptFormat:
+        if info.type not in (TokenFormat, ColumnFormat):
             return None
         names = [each.name for each in FORMATS]
         return tyro.constructors.PrimitiveConstructorSpec(
             nargs=1,
             metavar="{" + ",".join(names) + "}",
             instance_from_str=lambda args: _format_named(args[0]),
-            is_instance=lambda value: isinstance(value, PromptFormat),
+            is_instance=lambda value: isinstance(value, info.type),
             str_from_instance=lambda value: [value.name],
         )
 
     return registry
 
 
-def _format_named(name: str) -> PromptFormat:
+def _format_named(name: str) -> Format:
     for each in FORMATS:
         if each.name == name:
             return each

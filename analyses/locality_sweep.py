@@ -40,7 +40,7 @@ class Grid:
 
     tasks: tuple[Literal["linear", "sinusoid", "offset"], ...] = ()
     """Task families."""
-    formats: tuple[tvl.PromptFormat, ...] = (tvl.ZXY,)
+    formats: tuple[tvl.TokenFormat, ...] = (tvl.ZXY,)
     """Prompt formats."""
     depths: tuple[int, ...] = ()
     """Numbers of layers; that of the preset if none. The vector is prescribed at the last but
@@ -63,7 +63,7 @@ class Grid:
         }
 
     def _cell(
-        self, task: str, format: tvl.PromptFormat, depth: int | None, seed: int, weight: float
+        self, task: str, format: tvl.TokenFormat, depth: int | None, seed: int, weight: float
     ) -> tuple[str, Experiment]:
         experiment = replace(small(task, format, weight), seed=seed)
         if depth is not None:

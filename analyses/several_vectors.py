@@ -30,7 +30,10 @@ class VectorsStudy(Study):
 
 def fits(run: tvl.Run) -> bool:
     """Whether each prompt has a carrier for each example and the query, and a layer for vectors."""
-    return run.experiment.format.first_length == 0 and run.model.n_layers > 1
+    return (
+        run.experiment.format.first_length(run.experiment.format.carrier) == 0
+        and run.model.n_layers > 1
+    )
 
 
 def analyse(subject: Subject) -> tvl.SeveralVectors:
@@ -39,9 +42,7 @@ def analyse(subject: Subject) -> tvl.SeveralVectors:
     count = min(CONTEXTS, subject.shots)
     contexts, fresh = subject.contexts(subject.config.episodes, count)
     episodes = fresh[slice(None, None, count)]
-    return tvl.analysis.several_vectors(
-        model, task, format.context, format.carrier, episodes, contexts
-    )
+    return tvl.analysis.several_vectors(model, task, format, episodes, contexts)
 
 
 SCRIPT = Script("several_vectors", tvl.SeveralVectors, analyse, DESCRIPTION, VectorsStudy())

@@ -80,7 +80,7 @@ class Subject:
     config: Study
 
     @property
-    def asked(self) -> tuple[tvl.HookedTransformer, tvl.Task, tvl.PromptFormat]:
+    def asked(self) -> tuple[tvl.HookedTransformer, tvl.Task, tvl.TokenFormat]:
         """What every analysis takes first."""
         return self.run.model, self.run.experiment.task, self.run.experiment.format
 

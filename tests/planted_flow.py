@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
-from tvlens.prompts import PromptFormat, Role
+from tvlens.prompts import Role, TokenFormat
 
 Y, X, PRODUCT, MEAN, ANSWER = 0, 1, -3, -2, -1
 """Slots of the residual stream; between them are the slots of roles."""
@@ -21,7 +21,7 @@ class FlowModel(HookedRootModule):
     """
 
     def __init__(
-        self, format: PromptFormat, blocks: int, concat: int, form: int, weights: list[float]
+        self, format: TokenFormat, blocks: int, concat: int, form: int, weights: list[float]
     ) -> None:
         super().__init__()
         self.format = format
@@ -93,7 +93,7 @@ class Concat(FlowBlock):
 class Form(FlowBlock):
     """Each carrier looks at all y before it."""
 
-    def __init__(self, format: PromptFormat, weights: list[float]) -> None:
+    def __init__(self, format: TokenFormat, weights: list[float]) -> None:
         super().__init__()
         self.format, self.weights = format, weights
 
@@ -112,7 +112,7 @@ class Form(FlowBlock):
 class Answer(FlowBlock):
     """Each answer token looks at the last carrier."""
 
-    def __init__(self, format: PromptFormat) -> None:
+    def __init__(self, format: TokenFormat) -> None:
         super().__init__()
         self.format = format
 

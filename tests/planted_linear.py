@@ -7,10 +7,10 @@ from torch import Tensor
 
 from tests.transcribed import attention
 from tvlens import theory
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.models import LinearConfig, LinearTransformer
+from tvlens.prompts import PAIRWISE, TRIPLET, ColumnFormat
 
-TRIPLET, PAIRWISE = DemonstrationFormat.TRIPLET, DemonstrationFormat.PAIRWISE
+TRIPLET, PAIRWISE = TRIPLET, PAIRWISE
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -26,7 +26,7 @@ def even_mixing(examples: int, length: float = 1.3) -> Tensor:
 
 
 def positions(
-    mixing: Tensor, seed: int = 0, format: DemonstrationFormat = TRIPLET
+    mixing: Tensor, seed: int = 0, format: ColumnFormat = TRIPLET
 ) -> tuple[Tensor, theory.StructuredPositions]:
     """A D in S_P with the given L4 and all else random, and its parts."""
     parts = theory.StructuredPositions(
@@ -37,14 +37,14 @@ def positions(
         normal(2, seed=seed + 3),
     )
     D = parts.matrix()
-    if format is PAIRWISE:
+    if format == PAIRWISE:
         ends = torch.arange(len(D)) % 3 != 1
         D = D[ends][:, ends]
     return D, parts
 
 
 def planted_model(
-    D: Tensor, d: int, format: DemonstrationFormat = TRIPLET, **options: Any
+    D: Tensor, d: int, format: ColumnFormat = TRIPLET, **options: Any
 ) -> LinearTransformer:
     """A model in float64 with this D in every layer but the last, where it is 0, and random A, B
     and C.

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from tests.transcribed import attention
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.models import LinearConfig, LinearTransformer
+from tvlens.prompts import TRIPLET
 from tvlens.theory import StructuredPositions
 
 SCALES = {"a": 0.7, "b": -1.3, "readout": -0.9, "asked": 1.7, "to_x": 0.6, "to_y": -0.8}
@@ -25,7 +25,7 @@ def planted_triplets(M: Tensor, d: int) -> LinearTransformer:
     """
     n = len(M)
     config = LinearConfig(n_layers=2)
-    model = LinearTransformer(config, d, DemonstrationFormat.TRIPLET, n, dtype=torch.float64)
+    model = LinearTransformer(config, d, TRIPLET, n, dtype=torch.float64)
     none, zero = torch.zeros(2, 2, dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     query = none.clone()
     query[0, 1] = SCALES["asked"]

@@ -10,7 +10,7 @@ import xarray as xr
 from torch import Generator, Tensor
 
 import tvlens as tvl
-import tvlens.chunks
+import tvlens.prompts.chunks
 from tests.planted import planted_model
 from tests.planted_heads import CopyModel
 from tests.test_parts import Constant, data, double_model, each_format
@@ -18,7 +18,7 @@ from tests.test_patching import random_model
 from tests.test_scripts import Script, script
 from tests.wrapped import Bridged
 from tvlens.hooks import hooked_pass
-from tvlens.prompts import ARROW, ZXY, Episodes, PromptFormat
+from tvlens.prompts import ARROW, ZXY, Episodes, TokenFormat
 from tvlens.results import AttentionMap
 
 __all__ = ["script"]
@@ -36,7 +36,7 @@ def map_copies() -> AttentionMap:
 
 
 @each_format
-def test_attention_is_shared_among_all_that_a_token_sees(format: PromptFormat):
+def test_attention_is_shared_among_all_that_a_token_sees(format: TokenFormat):
     model, (episodes, queries, _) = double_model(format), data()
     maps = tvl.analysis.attention_map(model, TASK, format, episodes, queries, layer=1).data
     np.testing.assert_allclose(maps.context.sum(["key", "distance"]), 1, rtol=1e-5)
@@ -116,7 +116,7 @@ def test_a_bridge_attends_like_the_model_it_was_made_from():
 
 
 def losses_of(
-    model: Any, episodes: Episodes, name: str, moves: Tensor, format: PromptFormat = ZXY
+    model: Any, episodes: Episodes, name: str, moves: Tensor, format: TokenFormat = ZXY
 ) -> Tensor:
     """Losses (edge, episode) of the last answers when each edge of a pattern in turn is moved."""
     many = format.context(episodes).repeated(len(moves))
@@ -201,7 +201,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
         return maps.data, tvl.analysis.saliency_map(model, TASK, ZXY, episodes).data
 
     whole = both()
-    monkeypatch.setitem(tvlens.chunks.TOKENS_AT_ONCE, "cpu", 30)
+    monkeypatch.setitem(tvlens.prompts.chunks.TOKENS_AT_ONCE, "cpu", 30)
     for first, second in zip(whole, both(), strict=True):
         xr.testing.assert_allclose(first, second, rtol=1e-6)
 

@@ -14,10 +14,10 @@ from tvlens.models import ModelConfig, Positions
 from tvlens.objectives import AllLengths, LastLength, Objective, Query
 from tvlens.optimization import Muon
 from tvlens.presets import PRESETS
-from tvlens.prompts import PositionIds, PromptFormat, Role
+from tvlens.prompts import PositionIds, Role, TokenFormat
 from tvlens.tasks import OffsetSplit, TokenOffset
 
-OWN_FORMAT = PromptFormat(
+OWN_FORMAT = TokenFormat(
     "own", (Role.Z, Role.X, Role.ARROW, Role.Y), (Role.Z, Role.X, Role.ARROW), Role.Z, Role.ARROW
 )
 UNUSUAL = Experiment(

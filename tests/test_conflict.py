@@ -30,7 +30,7 @@ def sample(task: tvl.Task, functions: int) -> tuple[tvl.Episodes, tvl.Episodes, 
 
 def set_against(
     model: HookedRootModule,
-    format: tvl.PromptFormat = tvl.ZXY,
+    format: tvl.TokenFormat = tvl.ZXY,
     functions: int = 40,
     task: tvl.Task = TASK,
 ) -> tvl.Conflict:
@@ -39,7 +39,7 @@ def set_against(
     return tvl.analysis.conflict(model, task, format, *data, layer=1, generator=generator)
 
 
-def tiny_model(format: tvl.PromptFormat, task: tvl.Task = TASK) -> tvl.HookedTransformer:
+def tiny_model(format: tvl.TokenFormat, task: tvl.Task = TASK) -> tvl.HookedTransformer:
     config = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.3)
     return tvl.Experiment(task, format, config).build_model(device="cpu")
 
@@ -101,7 +101,7 @@ def test_a_sum_of_vectors_is_the_sum_of_functions(planted: tvl.Conflict) -> None
 
 
 @pytest.mark.parametrize("format", tvl.FORMATS, ids=lambda each: each.name)
-def test_alpha_is_that_of_answers_computed_by_hand(format: tvl.PromptFormat) -> None:
+def test_alpha_is_that_of_answers_computed_by_hand(format: tvl.TokenFormat) -> None:
     model, (episodes, again, queries) = tiny_model(format), sample(TASK, 8)
     result = set_against(model, format, functions=8)
     every, last = tvl.Site(1, format.carrier), tvl.Site(1, format.carrier, -1)

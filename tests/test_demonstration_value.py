@@ -35,7 +35,7 @@ from tvlens.tasks import CollinearRegression, MatrixRegression, fresh_queries, s
 
 D, N, BATCH = 3, 4, 32
 TASK = MatrixRegression(D)
-TRIPLET = tvl.DemonstrationFormat.TRIPLET
+TRIPLET = tvl.TRIPLET
 
 
 def rng(seed: int = 0) -> Generator:

@@ -27,7 +27,7 @@ HOLDS = list(range(LEARN, ANSWER))
 
 def disentangle(
     model: HookedRootModule,
-    format: tvl.PromptFormat = tvl.ZXY,
+    format: tvl.TokenFormat = tvl.ZXY,
     functions: int = 48,
     contexts: int = 4,
     shots: int = 5,
@@ -250,7 +250,7 @@ def test_without_a_seen_query_the_swap_is_zero_by_identity(planted: tvl.Disentan
 
 
 @pytest.mark.parametrize("format", tvl.FORMATS, ids=lambda each: each.name)
-def test_errors_are_those_of_vectors_written_by_hand(format: tvl.PromptFormat) -> None:
+def test_errors_are_those_of_vectors_written_by_hand(format: tvl.TokenFormat) -> None:
     config = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.3)
     model = tvl.Experiment(TASK, format, config).build_model(device="cpu")
     result, episodes, queries = disentangle(model, format, functions=5, contexts=3)

@@ -180,7 +180,7 @@ def test_a_shift_that_does_not_fit_is_refused() -> None:
 
 
 @pytest.mark.parametrize("format", tvl.FORMATS, ids=lambda each: each.name)
-def test_every_format_asks_the_shifted_queries(format: tvl.PromptFormat) -> None:
+def test_every_format_asks_the_shifted_queries(format: tvl.TokenFormat) -> None:
     """By hand: shift, then run the two prompts of each episode with hooks."""
     config = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.5)
     model = tvl.Experiment(TASK, format, config).build_model(device="cpu")

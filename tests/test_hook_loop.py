@@ -6,7 +6,7 @@ import torch
 from hook_loop import hook_loop
 
 import tvlens as tvl
-from tvlens.chunks import TOKENS_AT_ONCE
+from tvlens.prompts.chunks import TOKENS_AT_ONCE
 
 TASK = tvl.LinearRegression(d=2)
 SHOTS = 4
@@ -30,10 +30,10 @@ RESET, KEEP = tvl.PositionIds
         (tvl.XY, NONE, RESET),
         (tvl.XYZ, LEARNED, KEEP),
     ],
-    ids=lambda each: each.name if isinstance(each, tvl.PromptFormat) else each.value,
+    ids=lambda each: each.name if isinstance(each, tvl.TokenFormat) else each.value,
 )
 def test_the_map_is_what_a_loop_of_hooked_forwards_gives(
-    format: tvl.PromptFormat,
+    format: tvl.TokenFormat,
     positions: tvl.Positions,
     position_ids: tvl.PositionIds,
     cached: bool,

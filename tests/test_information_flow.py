@@ -13,7 +13,7 @@ from scipy import stats
 from torch import Generator
 
 import tvlens as tvl
-import tvlens.chunks
+import tvlens.prompts.chunks
 from tests.planted import planted_model
 from tests.planted_flow import FlowModel
 from tests.readme_example import python_blocks
@@ -22,7 +22,7 @@ from tests.test_parts import Constant, data, double_model, each_format
 from tests.test_scripts import Script, script
 from tvlens.baselines import task_vector_errors, zero_shot_errors
 from tvlens.hooks import hooked_pass
-from tvlens.prompts import ARROW, ZXY, Episodes, PromptFormat
+from tvlens.prompts import ARROW, ZXY, Episodes, TokenFormat
 
 __all__ = ["script"]
 
@@ -38,7 +38,7 @@ def planted_data(batch: int = 40) -> tuple[Episodes, Episodes]:
     return Episodes(x, drawn.y, drawn.target, drawn.params), queries
 
 
-def planted_flow(format: PromptFormat, concat: int = 1, form: int = 3) -> tvl.InformationFlow:
+def planted_flow(format: TokenFormat, concat: int = 1, form: int = 3) -> tvl.InformationFlow:
     model = FlowModel(format, 4, concat, form, WEIGHTS)
     untrained = FlowModel(format, 4, 2, 3, WEIGHTS)
     return tvl.analysis.information_flow(
@@ -48,7 +48,7 @@ def planted_flow(format: PromptFormat, concat: int = 1, form: int = 3) -> tvl.In
 
 @each_format
 @pytest.mark.parametrize(("concat", "form"), [(1, 2), (1, 3), (2, 3)])
-def test_the_blocks_are_found_where_they_were_planted(format: PromptFormat, concat: int, form: int):
+def test_the_blocks_are_found_where_they_were_planted(format: TokenFormat, concat: int, form: int):
     result = planted_flow(format, concat, form)
     scores = result.scores()
     expected = {
@@ -67,7 +67,7 @@ def test_the_blocks_are_found_where_they_were_planted(format: PromptFormat, conc
 
 
 @each_format
-def test_saliency_from_the_carrier_is_as_the_closed_form_has_it(format: PromptFormat):
+def test_saliency_from_the_carrier_is_as_the_closed_form_has_it(format: TokenFormat):
     result, (episodes, _) = planted_flow(format), planted_data()
     share = torch.tensor(WEIGHTS).double() / sum(WEIGHTS)
     products = (episodes.x * episodes.y)[:, :-1, 0] * share
@@ -83,7 +83,7 @@ def test_saliency_from_the_carrier_is_as_the_closed_form_has_it(format: PromptFo
 
 
 @pytest.mark.parametrize("format", [ZXY, ARROW], ids=["zxy", "arrow"])
-def test_flows_are_attention_times_finite_differences_of_the_loss(format: PromptFormat):
+def test_flows_are_attention_times_finite_differences_of_the_loss(format: TokenFormat):
     model, all_of = double_model(format), data()
     episodes, queries = (
         Episodes(e.x[:2, :3], e.y[:2, :3], e.target[:2, :3], e.params[:2]) for e in all_of[:2]
@@ -116,7 +116,7 @@ def test_flows_are_attention_times_finite_differences_of_the_loss(format: Prompt
 
 
 @each_format
-def test_the_flows_are_parts_of_the_saliency_map(format: PromptFormat):
+def test_the_flows_are_parts_of_the_saliency_map(format: TokenFormat):
     model, (episodes, queries, _) = double_model(format), data()
     flow = tvl.analysis.information_flow(
         model, TASK, format, episodes, queries, untrained=model
@@ -133,7 +133,7 @@ def test_the_flows_are_parts_of_the_saliency_map(format: PromptFormat):
 
 
 @each_format
-def test_errors_are_those_of_task_vector_prompting(format: PromptFormat):
+def test_errors_are_those_of_task_vector_prompting(format: TokenFormat):
     model, (episodes, queries, _) = double_model(format), data()
     found = tvl.analysis.information_flow(
         model, TASK, format, episodes, queries, untrained=model
@@ -182,7 +182,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     model, (episodes, queries, _) = double_model(), data()
     arguments = (model, TASK, ZXY, episodes, queries)
     whole = tvl.analysis.information_flow(*arguments, untrained=model)
-    monkeypatch.setitem(tvlens.chunks.TOKENS_AT_ONCE, "cpu", 30)
+    monkeypatch.setitem(tvlens.prompts.chunks.TOKENS_AT_ONCE, "cpu", 30)
     pieces = tvl.analysis.information_flow(*arguments, untrained=model)
     xr.testing.assert_allclose(pieces.data, whole.data, rtol=1e-6)
 

@@ -20,8 +20,8 @@ from tests.planted_linear import (
 )
 from tests.transcribed import attention
 from tvlens import theory
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.models import AttentionWeights, FirstLayer, LinearTransformer
+from tvlens.prompts import SINGLE, ColumnFormat
 from tvlens.structured_weights import live_entries
 from tvlens.tasks import MatrixRegression
 
@@ -83,8 +83,8 @@ def test_entries_outside_of_the_set_are_counted_exactly():
 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("format", [PAIRWISE, TRIPLET])
-def test_dead_entries_do_not_matter(format: DemonstrationFormat, causal: bool):
-    size = format.n_tokens(N)
+def test_dead_entries_do_not_matter(format: ColumnFormat, causal: bool):
+    size = format.n_tokens(N + 1)
     model = planted_model(normal(size, size), D, format, causal=causal)
     before = structure_of(model)
     for layer in (1, 2):
@@ -150,7 +150,7 @@ def test_the_map_of_examples_to_the_answer_is_that_of_the_model():
 
 
 def test_with_numbers_for_matrices_the_map_is_that_of_theory():
-    size = TRIPLET.n_tokens(N)
+    size = TRIPLET.n_tokens(N + 1)
     model = planted_model(normal(size, size, seed=4), D)
     first, second = attention(model, 0), attention(model, 1)
     K = theory.mixing_matrix(first.D, TRIPLET, a=first.A, b=first.B, readout=second.B * second.C)
@@ -161,7 +161,7 @@ def test_with_numbers_for_matrices_the_map_is_that_of_theory():
 
 def test_a_turn_of_x_that_the_next_layer_turns_back_is_no_distance():
     """x goes to the places of y, turned by A_1, and the query to the place that is read out."""
-    size = TRIPLET.n_tokens(N)
+    size = TRIPLET.n_tokens(N + 1)
     table = torch.zeros(size, size, dtype=torch.float64)
     for shot in range(N + 1):
         table[3 * shot, 3 * shot + 2] = 1.5
@@ -193,7 +193,7 @@ def test_inputs_of_another_covariance_are_whitened():
 
 
 def test_scores_are_the_mean_and_the_ends_of_the_seeds_with_their_control():
-    size = TRIPLET.n_tokens(N)
+    size = TRIPLET.n_tokens(N + 1)
     models = [planted_model(normal(size, size, seed=seed), D) for seed in range(3)]
     result = structure_of(*models)
     scores, found = result.scores(), result.distances()
@@ -219,7 +219,7 @@ def test_pairs_and_three_layers_have_what_applies_to_them(tmp_path):
 
 
 def test_the_figure_shows_every_seed():
-    size = TRIPLET.n_tokens(N)
+    size = TRIPLET.n_tokens(N + 1)
     models = [planted_model(normal(size, size, seed=s), D, n_layers=3) for s in range(2)]
     result = structure_of(*models)
     drawn: Any = tvl.plots.plot_learned_structure(result)
@@ -243,6 +243,6 @@ def test_what_cannot_be_compared_is_refused():
         tvl.analysis.learned_structure([model, deep], TASK, untrained=[])
     with pytest.raises(tvl.InputError, match="one for each"):
         tvl.analysis.learned_structure([model], TASK, untrained=[])
-    single = LinearTransformer(model.config, D, DemonstrationFormat.SINGLE, N)
+    single = LinearTransformer(model.config, D, SINGLE, N)
     with pytest.raises(tvl.InputError, match="SINGLE"):
         structure_of(single)

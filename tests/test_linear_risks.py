@@ -11,7 +11,6 @@ from torch import Generator
 import tvlens as tvl
 from tests.transcribed import attention
 from tvlens.analysis import demonstration_weights, dropout_risk, linear_risk
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.models import (
     DropoutKind,
     FirstLayer,
@@ -20,7 +19,15 @@ from tvlens.models import (
     TokenDropout,
 )
 from tvlens.patching import Site
-from tvlens.prompts import Role
+from tvlens.prompts import (
+    COLUMN_FORMATS,
+    INSEPARABLE,
+    PAIRWISE,
+    SINGLE,
+    TRIPLET,
+    ColumnFormat,
+    Role,
+)
 from tvlens.results import DropoutRisk, LinearRisk
 from tvlens.tasks import LowRankRegression, MatrixRegression, fresh_queries, sample_episodes
 
@@ -29,7 +36,7 @@ SKEWED = ((2.0, 0.0), (0.0, 1.0))
 
 
 def model(
-    format: DemonstrationFormat,
+    format: ColumnFormat,
     layers: int,
     examples: int,
     seed: int = 0,
@@ -45,7 +52,7 @@ def episodes(shots: int, batch: int = 6) -> tvl.Episodes:
 
 
 def test_models_that_answer_nothing_have_an_R_of_d():
-    models = [model(DemonstrationFormat.SINGLE, layers, 3) for layers in (1, 2)]
+    models = [model(SINGLE, layers, 3) for layers in (1, 2)]
     for each in models:
         for weight in each.parameters():
             weight.data.zero_()
@@ -57,7 +64,7 @@ def test_models_that_answer_nothing_have_an_R_of_d():
 
 
 def test_the_least_R_is_known_where_one_layer_compares():
-    inseparable, triplet = DemonstrationFormat.INSEPARABLE, DemonstrationFormat.TRIPLET
+    inseparable, triplet = INSEPARABLE, TRIPLET
     models = [
         model(inseparable, 2, 3, first=FirstLayer.LIFTS),
         model(inseparable, 3, 3, first=FirstLayer.LIFTS),
@@ -120,19 +127,19 @@ def test_the_best_seed_is_asked_on_episodes_that_it_was_not_chosen_on():
 
 
 def test_without_dropout_nothing_is_dropped():
-    models = [model(format, 2, 3) for format in list(DemonstrationFormat)[1:3]]
+    models = [model(format, 2, 3) for format in COLUMN_FORMATS[1:3]]
     result = dropout_risk(models, TASK, episodes(4), generator=Generator().manual_seed(2))
     np.testing.assert_array_equal(result.data.dropped, result.data.whole)
     np.testing.assert_allclose(result.data.optimum, 2 * 3 / 6, rtol=1e-6)
 
 
 def test_models_that_differ_in_more_than_their_seed_are_no_seeds_of_one_kind():
-    triplet, generator = DemonstrationFormat.TRIPLET, Generator().manual_seed(2)
+    triplet, generator = TRIPLET, Generator().manual_seed(2)
     plain, blind = model(triplet, 2, 3), model(triplet, 2, 3, first=FirstLayer.BLIND)
     with pytest.raises(tvl.InputError, match="first_layer of full and of blind"):
         linear_risk([plain, plain, blind], TASK, episodes(4))
     as_code = dropping(triplet, keep=0.8, loses=DropoutKind.ATTENTION_INPUT)
-    pairs = dropping(DemonstrationFormat.PAIRWISE, keep=0.8)
+    pairs = dropping(PAIRWISE, keep=0.8)
     with pytest.raises(tvl.InputError, match="that differ in nothing but their seed"):
         dropout_risk([pairs, as_code], TASK, episodes(4), generator=generator)
     with pytest.raises(tvl.InputError, match="dropout of"):
@@ -140,7 +147,7 @@ def test_models_that_differ_in_more_than_their_seed_are_no_seeds_of_one_kind():
 
 
 def dropping(
-    format: DemonstrationFormat,
+    format: ColumnFormat,
     keep: float,
     loses: DropoutKind = DropoutKind.INPUT,
     layers: int = 2,
@@ -156,14 +163,14 @@ def dropping(
 def test_no_optimum_is_given_for_tasks_that_none_is_proven_for(task: tvl.Task):
     generator = Generator().manual_seed(2)
     given = sample_episodes(task, 4, 4, generator=generator)
-    single, pairs = model(DemonstrationFormat.SINGLE, 1, 3), DemonstrationFormat.PAIRWISE
+    single, pairs = model(SINGLE, 1, 3), PAIRWISE
     assert np.isnan(linear_risk([single], task, given).data.optimum).all()
     result = dropout_risk([dropping(pairs, 0.8)], task, given, generator=generator)
     assert np.isnan(result.data.optimum).all()
 
 
 def test_the_optimum_under_dropout_is_given_in_the_setting_of_its_proof_alone():
-    triplet, generator = DemonstrationFormat.TRIPLET, Generator().manual_seed(2)
+    triplet, generator = TRIPLET, Generator().manual_seed(2)
     models = [
         dropping(triplet, 0.5, layers=3),
         dropping(triplet, 0.6, causal=True),
@@ -178,7 +185,7 @@ def test_the_optimum_under_dropout_is_given_in_the_setting_of_its_proof_alone():
 
 
 def test_the_arrow_shifts_by_its_weight_of_each_example():
-    planted = model(DemonstrationFormat.TRIPLET, 2, 3)
+    planted = model(TRIPLET, 2, 3)
     block, given = planted.blocks[0], episodes(4)
     weights = torch.tensor([1.0, -2.0, 4.0])
     with torch.no_grad():
@@ -202,7 +209,7 @@ def traces(drawn: Any, name: str) -> list[Any]:
 
 
 def test_the_figure_of_risks_has_every_seed_and_the_proven_optimum():
-    single, pairs = DemonstrationFormat.SINGLE, DemonstrationFormat.PAIRWISE
+    single, pairs = SINGLE, PAIRWISE
     kinds = [(single, 1, 3), (single, 2, 3), (pairs, 2, 3), (single, 1, 4)]
     models = [model(*kind, seed=seed) for kind in kinds for seed in range(2)]
     result = linear_risk(models, TASK, episodes(5))
@@ -218,14 +225,14 @@ def test_the_figure_of_risks_has_every_seed_and_the_proven_optimum():
 
 
 def test_the_figure_of_risks_has_every_format():
-    models = [model(format, 2, 3) for format in DemonstrationFormat]
+    models = [model(format, 2, 3) for format in COLUMN_FORMATS]
     drawn: Any = tvl.plots.plot_linear_risk(linear_risk(models, TASK, episodes(4)))
     shown = [trace.name for trace in drawn.data if trace.showlegend]
-    assert shown == [format.value for format in DemonstrationFormat]
+    assert shown == [format.name for format in COLUMN_FORMATS]
 
 
 def test_the_gain_of_triplets_is_of_means_over_seeds_and_episodes():
-    formats = list(DemonstrationFormat)[1:3]
+    formats = COLUMN_FORMATS[1:3]
     models = [model(format, 2, 3, seed) for format in formats for seed in range(2)]
     result = dropout_risk(models, TASK, episodes(4, 50), generator=Generator().manual_seed(2))
     pairs, triplets = result.data.dropped.values.reshape(2, 2, 50).mean((1, 2))
@@ -243,7 +250,7 @@ def test_the_gain_of_triplets_is_of_means_over_seeds_and_episodes():
 
 
 def test_the_figure_of_weights_has_every_seed_and_theory_at_the_height_of_the_bars():
-    models = [model(DemonstrationFormat.TRIPLET, 2, 3, seed) for seed in range(2)]
+    models = [model(TRIPLET, 2, 3, seed) for seed in range(2)]
     given = episodes(4)
     others = fresh_queries(TASK, given, generator=Generator().manual_seed(3))
     site = Site(1, Role.ARROW, -1)

@@ -13,7 +13,6 @@ import tvlens as tvl
 from tests.test_linear_training import TINY
 from tests.test_scripts import Script, script
 from tests.test_training import same_weights, state_after, train_until
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import DivergenceError, InputError
 from tvlens.linear_experiment import Sparsity
 from tvlens.linear_seeds import LinearSeeds
@@ -25,6 +24,7 @@ from tvlens.models import (
     TokenDropout,
 )
 from tvlens.optimization import Muon
+from tvlens.prompts import COLUMN_FORMATS, ColumnFormat
 from tvlens.runs import train_run
 from tvlens.tasks import sample_episodes
 from tvlens.training import TrainState, training_step
@@ -69,10 +69,10 @@ def l1(model: LinearTransformer) -> Tensor:
     return torch.cat([each.abs().flatten() for each in model.parameters()]).sum()
 
 
-@pytest.mark.parametrize("format", DemonstrationFormat)
+@pytest.mark.parametrize("format", COLUMN_FORMATS)
 @pytest.mark.parametrize("weights", AttentionWeights)
 def test_seeds_in_one_batch_are_seeds_one_after_the_other(
-    format: DemonstrationFormat, weights: AttentionWeights
+    format: ColumnFormat, weights: AttentionWeights
 ):
     """With dropout, a cost of weights, and gradients that are clipped for each seed alone."""
     model = replace(TINY.model, weights=weights, init_std=0.2)

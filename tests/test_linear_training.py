@@ -12,14 +12,14 @@ import tvlens as tvl
 from tests.test_training import same_weights, state_after, train_until
 from tests.transcribed import attention
 from tvlens import theory
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
 from tvlens.linear_experiment import LinearExperiment, Sparsity
 from tvlens.models import DropoutKind, LinearConfig, TokenDropout
+from tvlens.prompts import COLUMN_FORMATS, ColumnFormat
 from tvlens.runs import load_run, train_run
 from tvlens.tasks import LinearRegression, LowRankRegression, MatrixRegression, sample_episodes
 
-SINGLE, PAIRWISE, TRIPLET = list(DemonstrationFormat)[:3]
+SINGLE, PAIRWISE, TRIPLET = COLUMN_FORMATS[:3]
 TINY = LinearExperiment(
     MatrixRegression(2),
     model=LinearConfig(dropout=TokenDropout(0.7)),
@@ -38,8 +38,8 @@ def drawn(experiment: LinearExperiment, batch: int = 6, seed: int = 0) -> tvl.Ep
 # Losses
 
 
-@pytest.mark.parametrize("format", DemonstrationFormat)
-def test_the_loss_is_of_the_query_alone_with_the_sign_of_the_paper(format: DemonstrationFormat):
+@pytest.mark.parametrize("format", COLUMN_FORMATS)
+def test_the_loss_is_of_the_query_alone_with_the_sign_of_the_paper(format: ColumnFormat):
     """E |Z + y|^2 over d^2, where Z is the y half of the last token."""
     plain = replace(TINY, format=format, model=LinearConfig(init_std=0.5))
     model, episodes = plain.build_model(), drawn(plain)

@@ -12,8 +12,6 @@ import tvlens as tvl
 from tests.task_conformance import check_task
 from tests.transcribed import attention, transcribed
 from tvlens.config import from_json, to_json
-from tvlens.demonstrations import DemonstrationFormat
-from tvlens.errors import InputError
 from tvlens.models import (
     AttentionWeights,
     DropoutKind,
@@ -22,14 +20,23 @@ from tvlens.models import (
     LinearTransformer,
     TokenDropout,
 )
-from tvlens.prompts import Episodes, Role
+from tvlens.prompts import (
+    COLUMN_FORMATS,
+    INSEPARABLE,
+    PAIRWISE,
+    SINGLE,
+    TRIPLET,
+    ColumnFormat,
+    Episodes,
+    Role,
+)
 from tvlens.tasks import LowRankRegression, MatrixRegression, sample_episodes
 
 D, N, BATCH = 3, 2, 4
 COVARIANCE = ((2.0, 0.5, 0.0), (0.5, 1.0, 0.2), (0.0, 0.2, 0.5))
-TRIPLET, INSEPARABLE = DemonstrationFormat.TRIPLET, DemonstrationFormat.INSEPARABLE
+TRIPLET, INSEPARABLE = TRIPLET, INSEPARABLE
 
-each_format = pytest.mark.parametrize("format", DemonstrationFormat)
+each_format = pytest.mark.parametrize("format", COLUMN_FORMATS)
 
 
 def rng(seed: int = 0) -> Generator:
@@ -42,7 +49,7 @@ def episodes(batch: int = BATCH, seed: int = 0, examples: int = N) -> Episodes:
 
 
 def random_model(
-    format: DemonstrationFormat = TRIPLET, seed: int = 0, **options: Any
+    format: ColumnFormat = TRIPLET, seed: int = 0, **options: Any
 ) -> LinearTransformer:
     """A model in float64 whose weights are large enough for every term to show."""
     config = LinearConfig(**{"n_layers": 3, "init_std": 0.5, **options})
@@ -56,12 +63,12 @@ def random_model(
 @pytest.mark.parametrize(
     ("format", "weights", "first_layer"),
     [
-        *itertools.product(DemonstrationFormat, AttentionWeights, [FirstLayer.FULL]),
+        *itertools.product(COLUMN_FORMATS, AttentionWeights, [FirstLayer.FULL]),
         *itertools.product([INSEPARABLE], list(AttentionWeights)[:2], [FirstLayer.LIFTS]),
     ],
 )
 def test_every_layer_is_what_the_definition_says(
-    format: DemonstrationFormat, weights: AttentionWeights, first_layer: FirstLayer, causal: bool
+    format: ColumnFormat, weights: AttentionWeights, first_layer: FirstLayer, causal: bool
 ):
     """Sections 3 and A.4, where Theorem 7 has a first layer that lifts x."""
     options = {"weights": weights, "first_layer": first_layer, "causal": causal}
@@ -82,7 +89,7 @@ def test_every_layer_is_what_the_definition_says(
 def test_pairs_whose_x_is_lifted_to_their_y_are_single_tokens():
     """So a lifting layer and two others can be all that two layers on `SINGLE` are."""
     lifted = random_model(INSEPARABLE, n_layers=3, first_layer=FirstLayer.LIFTS)
-    single = random_model(DemonstrationFormat.SINGLE, n_layers=2, seed=1)
+    single = random_model(SINGLE, n_layers=2, seed=1)
     for name in "ABC":
         for layer in (1, 2):
             value = getattr(attention(single, layer - 1), name).data
@@ -92,7 +99,7 @@ def test_pairs_whose_x_is_lifted_to_their_y_are_single_tokens():
     attention(lifted, 0).D.data = torch.block_diag(*[onto_y] * (N + 1))
     attention(lifted, 0).A.data.fill_(N)  # A layer divides by n.
     data = episodes()
-    prompts = (INSEPARABLE.context(data), DemonstrationFormat.SINGLE.context(data))
+    prompts = (INSEPARABLE.context(data), SINGLE.context(data))
     stream = lifted(prompts[0].inputs, stop_at_layer=1)[:, INSEPARABLE.tokens(Role.Y, N)]
     assert_close(stream, prompts[1].inputs, rtol=1e-14, atol=1e-14)
     answers = (lifted.answer(prompts[0]), single.answer(prompts[1]))
@@ -109,7 +116,7 @@ def test_inseparable_pairs_tell_structured_layers_nothing_unless_x_is_lifted():
 
 @pytest.mark.parametrize("kind", DropoutKind)
 @each_format
-def test_dropout_is_what_the_definition_says(format: DemonstrationFormat, kind: DropoutKind):
+def test_dropout_is_what_the_definition_says(format: ColumnFormat, kind: DropoutKind):
     model = random_model(format, dropout=TokenDropout(0.6, kind))
     data = episodes()
     prompt = format.context(data)
@@ -132,12 +139,12 @@ def test_dropout_is_what_the_definition_says(format: DemonstrationFormat, kind: 
         (TRIPLET, DropoutKind.INPUT, {6, 8}),
         (TRIPLET, DropoutKind.OUTPUT, {6, 8}),
         (TRIPLET, DropoutKind.ATTENTION_INPUT, {6, 7, 8}),
-        (DemonstrationFormat.PAIRWISE, DropoutKind.INPUT, {4, 5}),
-        (DemonstrationFormat.SINGLE, DropoutKind.INPUT, {2}),
+        (PAIRWISE, DropoutKind.INPUT, {4, 5}),
+        (SINGLE, DropoutKind.INPUT, {2}),
     ],
 )
 def test_dropout_spares_the_query_and_is_as_frequent_as_asked(
-    format: DemonstrationFormat, kind: DropoutKind, safe: set[int]
+    format: ColumnFormat, kind: DropoutKind, safe: set[int]
 ):
     kept = random_model(format, dropout=TokenDropout(0.7, kind)).sample_kept(4000, generator=rng())
     shares = kept.double().mean(1)
@@ -149,7 +156,7 @@ def test_dropout_spares_the_query_and_is_as_frequent_as_asked(
 
 
 @each_format
-def test_only_some_positions_are_the_same_positions_of_all(format: DemonstrationFormat):
+def test_only_some_positions_are_the_same_positions_of_all(format: ColumnFormat):
     model, prompt = random_model(format), format.context(episodes())
     whole = model(prompt.inputs, prompt.position_ids)
     for only in (slice(-1, None), slice(0, 2), slice(0, None, 2)):
@@ -170,18 +177,18 @@ def test_a_causal_model_knows_nothing_of_what_follows():
 
 def test_the_best_single_layer_answers_by_the_examples_outer_products():
     """Equation 4: yhat = (c/n) Y X^T x, with the sign turned twice."""
-    model = random_model(DemonstrationFormat.SINGLE, n_layers=1)
+    model = random_model(SINGLE, n_layers=1)
     attn = attention(model, 0)
     for weight, value in ((attn.A, 0.0), (attn.B, 1.0), (attn.C, -0.7)):
         torch.nn.init.constant_(weight, value)
     data = episodes()
-    prediction = model(DemonstrationFormat.SINGLE.context(data).inputs)[:, -1]
+    prediction = model(SINGLE.context(data).inputs)[:, -1]
     X, Y = data.x[:, :N], data.y[:, :N]
     assert_close(prediction, 0.7 / N * torch.einsum("bni,bnj,bj->bi", Y, X, data.x[:, N]))
 
 
-@pytest.mark.parametrize("format", [DemonstrationFormat.PAIRWISE, TRIPLET])
-def test_adding_the_answer_to_the_prompt_adds_it_to_the_output(format: DemonstrationFormat):
+@pytest.mark.parametrize("format", [PAIRWISE, TRIPLET])
+def test_adding_the_answer_to_the_prompt_adds_it_to_the_output(format: ColumnFormat):
     """Lemma 9: scores do not see y halves, and nobody sees the last token."""
     model, data = random_model(format, weights=AttentionWeights.MATRICES), episodes()
     inputs = format.context(data).inputs
@@ -191,18 +198,16 @@ def test_adding_the_answer_to_the_prompt_adds_it_to_the_output(format: Demonstra
     assert_close(-model(told)[:, -1], output + data.y[:, -1], rtol=1e-13, atol=1e-13)
 
 
-@pytest.mark.parametrize("format", [f for f in DemonstrationFormat if f.ordered])
+@pytest.mark.parametrize("format", [f for f in COLUMN_FORMATS if f.ordered])
 def test_a_shorter_prompt_at_the_end_is_the_longer_one_without_its_beginning(
-    format: DemonstrationFormat,
+    format: ColumnFormat,
 ):
     data, few = episodes(examples=2), slice(1, None)
     whole = format.context(data)
     short = Episodes(data.x[:, few], data.y[:, few], data.target[:, few], data.params)
-    end = format.context(short, of=2)
-    assert torch.equal(end.inputs, whole.last(2 * len(format.roles)).inputs)
-    assert torch.equal(end.position_ids, whole.last(2 * len(format.roles)).position_ids)
-    with pytest.raises(InputError, match="no end of one of 1 example"):
-        format.context(data, of=1)
+    end, tokens = format.context(short), 2 * len(format.roles)
+    assert torch.equal(end.inputs, whole.inputs[:, -tokens:])
+    assert torch.equal(end.position_ids, whole.position_ids[:, -tokens:])
 
 
 @pytest.mark.parametrize("weights", [AttentionWeights.SCALAR, AttentionWeights.MATRICES])
@@ -217,8 +222,8 @@ def test_a_first_layer_that_does_not_compare_is_one_whose_C_is_zero(weights: Att
     assert {name for name, _ in same.named_parameters()} - trained == {"blocks.0.attn.C"}
 
 
-@pytest.mark.parametrize("format", [DemonstrationFormat.PAIRWISE, TRIPLET])
-def test_tokens_may_stand_at_other_positions(format: DemonstrationFormat):
+@pytest.mark.parametrize("format", [PAIRWISE, TRIPLET])
+def test_tokens_may_stand_at_other_positions(format: ColumnFormat):
     """A prompt without examples, whose positions are those of the query."""
     model = random_model(format)
     size = len(format.roles)
@@ -384,7 +389,7 @@ def test_the_oracle_sees_as_many_directions_as_examples():
         (lambda: MatrixRegression(2, ((1.0, 2.0), (2.0, 1.0))), "positive definite"),
         (lambda: LowRankRegression(2, rank=3), "rank <= d"),
         (lambda: LowRankRegression(2, noise=0.1), "noise = 0"),
-        (lambda: DemonstrationFormat.PAIRWISE.tokens(Role.ARROW, 2), "no token 'arrow'"),
+        (lambda: PAIRWISE.tokens(Role.ARROW, 2), "no token 'arrow'"),
     ],
 )
 def test_a_configuration_that_can_not_be_is_refused(make: Any, message: str):

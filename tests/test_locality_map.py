@@ -100,7 +100,7 @@ def test_an_ignorant_carrier_costs_everything_until_it_was_read(
 
 @pytest.mark.parametrize("format", tvl.FORMATS, ids=lambda each: each.name)
 def test_every_format_can_be_mapped_and_has_the_exact_identities(
-    format: tvl.PromptFormat,
+    format: tvl.TokenFormat,
 ) -> None:
     experiment = tvl.Experiment(
         TASK, format, tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.3)
@@ -112,7 +112,7 @@ def test_every_format_can_be_mapped_and_has_the_exact_identities(
     data = tvl.analysis.locality_map(
         model, TASK, format, episodes, queries, untrained=model, generator=generator
     ).data
-    first = format.first_length
+    first = format.first_length(format.carrier)
     carrier = data.tvp.sel(role=format.carrier.value)
     np.testing.assert_array_equal(carrier, data.untrained)
     assert bool(carrier.isel(examples=slice(0, first)).isnull().all())
@@ -206,7 +206,7 @@ def test_a_map_is_a_function_of_its_episodes() -> None:
 @pytest.mark.parametrize("format", tvl.FORMATS, ids=lambda each: each.name)
 @pytest.mark.parametrize("position_ids", tvl.PositionIds)
 def test_a_map_holds_the_errors_of_the_definition(
-    format: tvl.PromptFormat, position_ids: tvl.PositionIds
+    format: tvl.TokenFormat, position_ids: tvl.PositionIds
 ) -> None:
     config = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.3)
     model = tvl.Experiment(TASK, format, config).build_model(device="cpu")

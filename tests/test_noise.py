@@ -64,7 +64,7 @@ def test_level_0_is_exactly_clean(planted: tvl.NoiseCurves) -> None:
 
 
 @pytest.mark.parametrize("format", tvl.FORMATS, ids=lambda each: each.name)
-def test_clean_errors_are_those_of_the_baselines(format: tvl.PromptFormat) -> None:
+def test_clean_errors_are_those_of_the_baselines(format: tvl.TokenFormat) -> None:
     config = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.5)
     model = tvl.Experiment(TASK, format, config).build_model(device="cpu")
     episodes, queries = data_of(batch=20)

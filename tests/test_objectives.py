@@ -17,9 +17,9 @@ from tvlens.objectives import (
     Query,
     RandomLengths,
 )
-from tvlens.patching import Site, task_vector_predictions
-from tvlens.prompts import ARROW, FORMATS, XY, XYZ, ZXY, Episodes, PositionIds, PromptFormat
-from tvlens.task_vectors import prompted_outputs
+from tvlens.patching import Site
+from tvlens.prompts import ARROW, FORMATS, XY, XYZ, ZXY, Episodes, PositionIds, TokenFormat
+from tvlens.task_vectors import prompted_outputs, task_vector_predictions
 from tvlens.tasks import (
     LinearRegression,
     Sinusoid,
@@ -42,7 +42,7 @@ each_objective = pytest.mark.parametrize(
 
 
 def random_model(
-    format: PromptFormat, task: Task = TASK, positions: Positions = Positions.ROTARY
+    format: TokenFormat, task: Task = TASK, positions: Positions = Positions.ROTARY
 ) -> HookedTransformer:
     config = ModelConfig(
         n_layers=2, d_model=8, n_heads=2, mlp_ratio=2, positions=positions, init_std=0.4
@@ -62,7 +62,7 @@ def same_draws() -> Generator:
 
 
 def loss_of(
-    model: HookedTransformer, format: PromptFormat, objective: Objective, task: Task = TASK
+    model: HookedTransformer, format: TokenFormat, objective: Objective, task: Task = TASK
 ) -> Losses:
     return losses(model, task, format, episodes_of(task), objective, generator=same_draws())
 
@@ -76,7 +76,7 @@ def gradients(model: HookedTransformer, loss: Tensor) -> dict[str, Tensor]:
 
 
 def by_hooks(
-    model: HookedTransformer, format: PromptFormat, objective: Objective, task: Task = TASK
+    model: HookedTransformer, format: TokenFormat, objective: Objective, task: Task = TASK
 ) -> Tensor:
     """The TVP loss by its definition; context lengths are all, or the last one."""
     episodes = episodes_of(task)
@@ -103,7 +103,7 @@ def by_hooks(
 @pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
 @pytest.mark.parametrize("positions", [Positions.LEARNED, Positions.ROTARY])
 def test_the_fast_tvp_loss_is_the_definition_in_value_and_gradient(
-    objective: Objective, format: PromptFormat, positions: Positions
+    objective: Objective, format: TokenFormat, positions: Positions
 ):
     if format.carrier_sees_query:
         objective = dataclasses.replace(objective, query=Query.FRESH)
@@ -123,7 +123,7 @@ def test_the_fast_tvp_loss_is_the_definition_for_other_tasks(task: Task):
 
 @each_objective
 def test_the_gradient_of_the_tvp_loss_is_its_slope_through_both_passes(
-    format: PromptFormat, objective: Objective
+    format: TokenFormat, objective: Objective
 ):
     model = random_model(format, positions=Positions.LEARNED)
     gradient = gradients(model, loss_of(model, format, objective).tvp)
@@ -182,7 +182,7 @@ def test_a_tvp_loss_from_a_cache_would_never_form_the_vector():
     def naive(episodes: Episodes) -> Tensor:
         prompt = ZXY.context(episodes)
         _, cache = model.run_with_cache(prompt.inputs, prompt.position_ids)
-        vector = cache["blocks.1.hook_resid_pre"][:, prompt.positions(ZXY.carrier)[-1:]]
+        vector = cache["blocks.1.hook_resid_pre"][:, prompt.places(ZXY.carrier).positions()[-1:]]
         zero_shot = ZXY.zero_shot(episodes, torch.tensor([[SHOTS - 1]]))
         outputs = prompted_outputs(model, ZXY, zero_shot, vector, 1)
         return TASK.loss(outputs, episodes.target[:, -1:]).mean() / TASK.scale
@@ -197,7 +197,7 @@ def test_a_tvp_loss_from_a_cache_would_never_form_the_vector():
 def test_the_icl_loss_is_the_mean_over_all_answers_in_units_of_the_scale(task: Task, weight: float):
     model, episodes = random_model(ZXY, task), episodes_of(task)
     prompt = ZXY.context(episodes)
-    outputs = model(prompt.inputs, prompt.position_ids)[:, prompt.positions(ZXY.answer)]
+    outputs = model(prompt.inputs, prompt.position_ids)[:, prompt.places(ZXY.answer).positions()]
     direct = sum(
         task.loss(outputs[row, n], episodes.target[row, n])
         for row in range(episodes.batch)
@@ -216,7 +216,7 @@ def test_losses_are_scored_against_clean_targets():
         losses(model, noisy, ZXY, each, TVP, generator=same_draws()) for each in (episodes, other)
     )
     prompt = ZXY.context(episodes)
-    outputs = model(prompt.inputs, prompt.position_ids)[:, ZXY.answers(SHOTS)]
+    outputs = model(prompt.inputs, prompt.position_ids)[:, prompt.answers.only]
     gap = ((outputs - other.target).square() - (outputs - episodes.target).square()).mean() / 2
     assert_close(shifted.icl - same.icl, gap)
     assert shifted.tvp != same.tvp
@@ -261,7 +261,7 @@ def test_random_context_lengths_are_uniform_over_all_but_zero():
 
 
 @pytest.mark.parametrize("format", [ARROW, XY], ids=lambda format: format.name)
-def test_a_carrier_that_has_seen_the_query_may_not_be_asked_it(format: PromptFormat):
+def test_a_carrier_that_has_seen_the_query_may_not_be_asked_it(format: TokenFormat):
     with pytest.raises(InputError, match=r"seen the x that it answers.*query=fresh"):
         Experiment(format=format, objective=TVP)
     assert Experiment(format=format, objective=FRESH).objective is FRESH

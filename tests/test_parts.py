@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from torch.testing import assert_close
 
 import tvlens as tvl
-import tvlens.chunks
+import tvlens.prompts.chunks
 from tests.planted import planted_model
 from tests.planted_heads import CopyModel
 from tests.readme_example import python_blocks
@@ -23,7 +23,7 @@ from tvlens.hooks import hooked_pass
 from tvlens.models import HookedTransformer, Positions
 from tvlens.parts import Part, list_parts, part_names, swapped
 from tvlens.patching import residual_name
-from tvlens.prompts import FORMATS, ZXY, Episodes, PromptFormat, Role
+from tvlens.prompts import FORMATS, ZXY, Episodes, Role, TokenFormat
 from tvlens.residual_stream import residual_stream
 
 __all__ = ["script"]
@@ -77,7 +77,7 @@ def data(task: Any = TASK, batch: int = 6) -> tuple[Episodes, Episodes, Episodes
     return doubled[0], doubled[1], doubled[2]
 
 
-def double_model(format: PromptFormat = ZXY, positions: Positions = Positions.ROTARY):
+def double_model(format: TokenFormat = ZXY, positions: Positions = Positions.ROTARY):
     return random_model(format, positions, torch.float64)
 
 
@@ -140,13 +140,13 @@ def test_all_parts_swapped_at_a_token_are_a_patch_of_the_stream(wrap: Any):
         # The token embeds the same in both contexts, so that its parts are all that differs.
         site = tvl.Site(layer, Role.Z, -1)
         group = [part for part in parts if part.block <= layer]
-        edits = swapped([group, []], values, site.positions(clean))
+        edits = swapped([group, []], values, site.places(clean).positions())
         ran = stream.rerun(edits, layer=0, tokens=2, copies=2)
         both, untouched = ran.outputs[:, -1].unflatten(0, (2, -1))
         sites = [tvl.Site(below, Role.Z, -1) for below in range(1, layer + 1)]
         patched = stream.answer(tvl.read_all(model, clean, sites))
         assert_close(both, patched, rtol=0, atol=1e-11)
-        assert_close(untouched, stream.outputs(slice(-1, None))[:, 0], rtol=0, atol=1e-11)
+        assert_close(untouched, stream.answer(), rtol=0, atol=1e-11)
         stored = ran.layers[layer].unflatten(0, (2, -1))[0, :, :1]
         assert_close(stored, tvl.read(model, clean, site), rtol=0, atol=1e-11)
 
@@ -155,7 +155,7 @@ def test_all_parts_swapped_at_a_token_are_a_patch_of_the_stream(wrap: Any):
 
 
 @each_format
-def test_contributions_sum_to_the_vector(format: PromptFormat):
+def test_contributions_sum_to_the_vector(format: TokenFormat):
     model, (episodes, _, _) = double_model(format, Positions.LEARNED), data()
     for layer in range(model.n_layers + 1):
         result = tvl.analysis.contributions(model, TASK, format, episodes, layer=layer)
@@ -267,7 +267,7 @@ def test_only_the_copying_heads_matter_and_they_are_everything(results: Any):
 
 
 @each_format
-def test_any_model_has_the_effects_that_the_fast_path_finds(format: PromptFormat):
+def test_any_model_has_the_effects_that_the_fast_path_finds(format: TokenFormat):
     model, some = double_model(format), data()
     fast = tvl.analysis.part_effects(model, TASK, format, *some, layer=2)
     slow = tvl.analysis.part_effects(Wrapped(model), TASK, format, *some, layer=2)
@@ -331,7 +331,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     model, some = double_model(), data()
     whole = tvl.analysis.part_effects(model, TASK, ZXY, *some, layer=2)
     added = tvl.analysis.contributions(model, TASK, ZXY, some[0], layer=2)
-    monkeypatch.setitem(tvlens.chunks.TOKENS_AT_ONCE, "cpu", 150)
+    monkeypatch.setitem(tvlens.prompts.chunks.TOKENS_AT_ONCE, "cpu", 150)
     again = tvl.analysis.part_effects(model, TASK, ZXY, *some, layer=2)
     xr.testing.assert_allclose(whole.data, again.data, rtol=1e-5, atol=1e-6)
     xr.testing.assert_allclose(

@@ -9,12 +9,12 @@ import torch
 import xarray as xr
 
 import tvlens as tvl
-import tvlens.chunks
+import tvlens.prompts.chunks
 from tests.planted import planted_model
 from tests.test_parts import data, double_model, each_format
 from tests.test_scripts import Script, script
 from tests.wrapped import Wrapped
-from tvlens.prompts import ZXY, PromptFormat
+from tvlens.prompts import ZXY, TokenFormat
 
 __all__ = ["script"]
 
@@ -67,7 +67,7 @@ def test_forgetting_restores_without_knowing(planted: tvl.PatchMap):
 
 
 @each_format
-def test_any_model_has_the_map_that_the_fast_path_finds(format: PromptFormat):
+def test_any_model_has_the_map_that_the_fast_path_finds(format: TokenFormat):
     model, (episodes, _, others) = double_model(format), data()
     fast = tvl.analysis.patch_map(model, TASK, format, episodes, others)
     slow = tvl.analysis.patch_map(Wrapped(model), TASK, format, episodes, others)
@@ -94,7 +94,7 @@ def test_all_labels_of_the_embedding_make_the_context_clean():
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     model, (episodes, _, others) = double_model(), data()
     whole = tvl.analysis.patch_map(model, TASK, ZXY, episodes, others)
-    monkeypatch.setitem(tvlens.chunks.TOKENS_AT_ONCE, "cpu", 30)
+    monkeypatch.setitem(tvlens.prompts.chunks.TOKENS_AT_ONCE, "cpu", 30)
     again = tvl.analysis.patch_map(model, TASK, ZXY, episodes, others)
     xr.testing.assert_allclose(whole.data, again.data, rtol=1e-6)
 

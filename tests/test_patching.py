@@ -1,5 +1,6 @@
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,6 @@ from tvlens.patching import (
     count_layers,
     read,
     read_all,
-    task_vector_predictions,
     write,
     write_all,
 )
@@ -28,10 +28,11 @@ from tvlens.prompts import (
     Episodes,
     PositionIds,
     Prompt,
-    PromptFormat,
     Role,
+    TokenFormat,
+    aligned,
 )
-from tvlens.task_vectors import carrier_vectors, prompted_outputs
+from tvlens.task_vectors import carrier_vectors, prompted_outputs, task_vector_predictions
 from tvlens.tasks import LinearRegression, fresh_queries, oracle_predictions, sample_episodes
 
 TASK = LinearRegression(d=3)
@@ -44,7 +45,7 @@ each_kind = pytest.mark.parametrize("positions", Positions)
 
 
 def random_model(
-    format: PromptFormat,
+    format: TokenFormat,
     positions: Positions = Positions.ROTARY,
     dtype: torch.dtype = torch.float32,
     kind: type[HookedTransformer] = HookedTransformer,
@@ -67,7 +68,7 @@ def run(model: HookedTransformer, prompt: Prompt) -> Tensor:
     return model(prompt.inputs, prompt.position_ids)
 
 
-def sites_of(format: PromptFormat) -> list[Site]:
+def sites_of(format: TokenFormat) -> list[Site]:
     return [
         Site(layer, role, occurrence)
         for layer, role, occurrence in itertools.product(LAYERS, format.roles, (None, 0, -1))
@@ -91,7 +92,7 @@ def test_tvp_recovers_a_planted_task_exactly_where_it_was_planted(
     model = planted_model(4, learn_block, answer_block, TASK.d)
     episodes, queries = data()
     prompt, zero_shot = ZXY.context(episodes), ZXY.zero_shot(episodes, torch.arange(SHOTS)[None])
-    in_context = model(prompt.inputs, prompt.position_ids)[:, ZXY.answers(SHOTS)]
+    in_context = model(prompt.inputs, prompt.position_ids)[:, prompt.answers.only]
     without = model(zero_shot.inputs, zero_shot.position_ids)[:, -1].unflatten(0, (-1, SHOTS))
     assert not torch.equal(in_context, without)
     for layer, position_ids in itertools.product(range(5), PositionIds):
@@ -111,7 +112,7 @@ def test_the_planted_model_is_the_least_squares_oracle():
     model = planted_model(2, 1, 2, TASK.d)
     episodes, _ = data(batch=64, shots=6)
     prompt = ZXY.context(episodes)
-    predictions = model(prompt.inputs, prompt.position_ids)[:, ZXY.answers(6)].float()
+    predictions = model(prompt.inputs, prompt.position_ids)[:, prompt.answers.only].float()
     oracle = oracle_predictions(TASK, episodes, episodes)
     assert_close(predictions, oracle, rtol=1e-4, atol=1e-4)
     assert_close(
@@ -124,7 +125,7 @@ def test_the_planted_model_is_the_least_squares_oracle():
 
 @each_format
 @each_kind
-def test_writing_back_what_was_read_changes_nothing(format: PromptFormat, positions: Positions):
+def test_writing_back_what_was_read_changes_nothing(format: TokenFormat, positions: Positions):
     model, prompt = random_model(format, positions), format.context(data()[0])
     expected = run(model, prompt)
     residuals = read_all(model, prompt, sites_of(format))
@@ -135,7 +136,7 @@ def test_writing_back_what_was_read_changes_nothing(format: PromptFormat, positi
 
 
 @each_format
-def test_a_site_is_its_tokens_in_the_residual_stream(format: PromptFormat):
+def test_a_site_is_its_tokens_in_the_residual_stream(format: TokenFormat):
     model, prompt = random_model(format), format.context(data()[0])
     _, cache = model.run_with_cache(
         prompt.inputs, prompt.position_ids, names_filter=lambda name: "resid" in name
@@ -151,13 +152,13 @@ def test_a_site_is_its_tokens_in_the_residual_stream(format: PromptFormat):
 @each_format
 @each_kind
 def test_a_write_shows_from_its_token_on_and_never_before(
-    format: PromptFormat, positions: Positions
+    format: TokenFormat, positions: Positions
 ):
     model, prompt = random_model(format, positions), format.context(data()[0])
     expected = run(model, prompt)
     for layer, role, occurrence in itertools.product(LAYERS, format.roles, (0, -1)):
         site = Site(layer, role, occurrence)
-        (position,) = site.positions(prompt)
+        (position,) = site.places(prompt).positions()
         outputs = write(model, prompt, site, other_values(model, prompt, site))
         assert torch.equal(outputs[:, :position], expected[:, :position])
         assert not torch.isclose(outputs[:, position], expected[:, position]).any()
@@ -166,9 +167,9 @@ def test_a_write_shows_from_its_token_on_and_never_before(
 
 
 @each_format
-def test_a_write_at_the_last_layer_stays_at_its_token(format: PromptFormat):
+def test_a_write_at_the_last_layer_stays_at_its_token(format: TokenFormat):
     model, prompt = random_model(format), format.context(data()[0])
-    answers = format.answers(SHOTS)
+    answers = prompt.answers.only
     for role in set(format.roles) - {format.answer}:
         site = Site(N_LAYERS, role)
         outputs = write(model, prompt, site, other_values(model, prompt, site))
@@ -199,7 +200,7 @@ def test_the_vector_of_no_examples_is_that_of_the_zero_shot_pass(positions: Posi
 
 @each_kind
 @pytest.mark.parametrize("format", [ZXY, XYZ], ids=lambda format: format.name)
-def test_a_carrier_before_the_query_ignores_it(format: PromptFormat, positions: Positions):
+def test_a_carrier_before_the_query_ignores_it(format: TokenFormat, positions: Positions):
     model, (episodes, queries) = random_model(format, positions), data()
     x = torch.cat([episodes.x[:, :-1], queries.x[:, -1:]], dim=1)
     other = Episodes(x, episodes.y, episodes.target, episodes.params)
@@ -233,14 +234,14 @@ def test_a_vector_on_the_only_token_of_a_prompt_replaces_the_query(layer: int):
 @each_kind
 @pytest.mark.parametrize(("dtype", "atol"), [(torch.float32, 1e-5), (torch.float64, 1e-13)])
 def test_the_fast_path_is_the_definition(
-    format: PromptFormat, positions: Positions, dtype: torch.dtype, atol: float
+    format: TokenFormat, positions: Positions, dtype: torch.dtype, atol: float
 ):
     model, (episodes, queries) = random_model(format, positions, dtype), data()
     prompt = format.context(episodes)
-    lengths = torch.arange(format.first_length, SHOTS)[None]
+    lengths = torch.arange(format.first_length(format.carrier), SHOTS)[None]
     for layer, position_ids in itertools.product(LAYERS, PositionIds):
         residual = model(prompt.inputs, prompt.position_ids, stop_at_layer=layer)
-        vectors = carrier_vectors(format, residual, lengths, SHOTS)
+        vectors = carrier_vectors(format, prompt, residual, lengths)
         zero_shot = format.zero_shot(queries, lengths, position_ids)
         fast = prompted_outputs(model, format, zero_shot, vectors, layer)
         site = Site(layer, format.carrier)
@@ -249,11 +250,11 @@ def test_the_fast_path_is_the_definition(
 
 
 @each_format
-def test_tvp_is_a_read_and_a_write_one_vector_at_a_time(format: PromptFormat):
+def test_tvp_is_a_read_and_a_write_one_vector_at_a_time(format: TokenFormat):
     model, (episodes, queries) = random_model(format, Positions.LEARNED, torch.float64), data()
     prompt = format.context(episodes)
     for layer, role, position_ids in itertools.product(LAYERS, format.roles, PositionIds):
-        _, first = format.tokens(role, SHOTS)
+        first = format.first_length(role)
         predictions = task_vector_predictions(
             model, format, episodes, queries, Site(layer, role), position_ids
         )
@@ -294,7 +295,7 @@ def too_wide(model: HookedTransformer, prompt: Prompt, site: Site) -> None:
 
 
 def wrong_inputs(model: HookedTransformer, prompt: Prompt, site: Site) -> None:
-    read(model, Prompt(prompt.inputs[..., 1:], prompt.position_ids, prompt.roles), site)
+    read(model, replace(aligned(prompt), inputs=prompt.inputs[..., 1:]), site)
 
 
 @pytest.mark.parametrize("mistake", [too_wide, wrong_inputs])
@@ -332,7 +333,7 @@ def test_a_write_leaves_what_others_have_seen_as_it_was():
 
     model.hook_dict["blocks.0.hook_resid_post"].add_hook(keep)
     write(model, prompt, site, other_values(model, prompt, site))
-    assert torch.equal(seen[-1][:, site.positions(prompt)], plain)
+    assert torch.equal(site.places(prompt).read(seen[-1]), plain)
 
 
 @pytest.mark.parametrize("layer", [-1, N_LAYERS + 1])

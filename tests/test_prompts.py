@@ -16,12 +16,12 @@ from tvlens.prompts import (
     ZXY,
     Episodes,
     PositionIds,
-    PromptFormat,
     Role,
+    TokenFormat,
 )
 
 Z, X, Y, ARR = Role.Z, Role.X, Role.Y, Role.ARROW
-OWN = PromptFormat("zxay", (Z, X, ARR, Y), (Z, X, ARR), Z, ARR)
+OWN = TokenFormat("zxay", (Z, X, ARR, Y), (Z, X, ARR), Z, ARR)
 """A format as a user may write it."""
 
 ALL_FORMATS = (*FORMATS, OWN)
@@ -45,7 +45,7 @@ def for_all_prompts(test: Callable[..., None]) -> Callable[..., None]:
     return settings(deadline=None, derandomize=True, max_examples=60)(given_data(test))
 
 
-def written_out(format: PromptFormat, episodes: Episodes, row: int) -> list[tuple[Role, list]]:
+def written_out(format: TokenFormat, episodes: Episodes, row: int) -> list[tuple[Role, list]]:
     """One row of a context, token by token."""
     d_x, d_y = episodes.x.shape[-1], episodes.y.shape[-1]
     tokens = []
@@ -61,7 +61,7 @@ def written_out(format: PromptFormat, episodes: Episodes, row: int) -> list[tupl
 
 @for_all_prompts
 def test_a_context_is_its_examples_in_a_row_cut_off_after_the_last_answer_token(
-    episodes: Episodes, format: PromptFormat
+    episodes: Episodes, format: TokenFormat
 ):
     prompt = format.context(episodes)
     for row in range(episodes.batch):
@@ -73,16 +73,16 @@ def test_a_context_is_its_examples_in_a_row_cut_off_after_the_last_answer_token(
 
 
 @for_all_prompts
-def test_every_x_and_every_answered_y_can_be_recovered(episodes: Episodes, format: PromptFormat):
+def test_every_x_and_every_answered_y_can_be_recovered(episodes: Episodes, format: TokenFormat):
     prompt, d_y = format.context(episodes), episodes.y.shape[-1]
     d_x = episodes.x.shape[-1]
-    assert torch.equal(prompt.inputs[:, prompt.positions(X), d_y : d_y + d_x], episodes.x)
-    assert torch.equal(prompt.inputs[:, prompt.positions(Y), :d_y], episodes.y[:, :-1])
+    assert torch.equal(prompt.inputs[:, prompt.places(X).positions(), d_y : d_y + d_x], episodes.x)
+    assert torch.equal(prompt.inputs[:, prompt.places(Y).positions(), :d_y], episodes.y[:, :-1])
 
 
 @for_all_prompts
 def test_the_last_y_and_the_targets_are_nowhere_in_a_prompt(
-    episodes: Episodes, format: PromptFormat
+    episodes: Episodes, format: TokenFormat
 ):
     y = episodes.y.clone()
     y[:, -1] = torch.nan
@@ -91,8 +91,9 @@ def test_the_last_y_and_the_targets_are_nowhere_in_a_prompt(
 
 
 @for_all_prompts
-def test_an_answer_token_never_sees_its_own_y(episodes: Episodes, format: PromptFormat):
-    answers = range(10_000)[format.answers(episodes.shots)]
+def test_an_answer_token_never_sees_its_own_y(episodes: Episodes, format: TokenFormat):
+    prompt = format.context(episodes)
+    answers = range(prompt.length)[prompt.answers.only]
     for n in range(episodes.shots):
         y = episodes.y.clone()
         y[:, n] += 1
@@ -103,62 +104,64 @@ def test_an_answer_token_never_sees_its_own_y(episodes: Episodes, format: Prompt
 
 @for_all_prompts
 def test_tokens_of_a_role_are_the_last_ones_at_or_before_each_answer(
-    episodes: Episodes, format: PromptFormat
+    episodes: Episodes, format: TokenFormat
 ):
     prompt, shots = format.context(episodes), episodes.shots
-    answers = range(len(prompt.roles))[format.answers(shots)]
-    assert list(answers) == prompt.positions(format.answer)
+    answers = range(prompt.length)[prompt.answers.only]
+    assert tuple(answers) == prompt.places(format.answer).positions()
     assert len(answers) == shots
     for role in format.roles:
-        where, first = format.tokens(role, shots)
+        first = format.first_length(role)
+        positions = [index for index, each in enumerate(prompt.roles) if each is role]
         expected = {
-            n: max(position for position in prompt.positions(role) if position <= answer)
+            n: max(position for position in positions if position <= answer)
             for n, answer in enumerate(answers)
-            if any(position <= answer for position in prompt.positions(role))
+            if any(position <= answer for position in positions)
         }
-        found = list(range(len(prompt.roles))[where])
+        found = prompt.places(role).positions() if expected else ()
         assert dict(enumerate(found, start=first)) == expected
 
 
 @for_all_prompts
 def test_the_carrier_of_n_examples_stands_after_exactly_n_complete_ones(
-    episodes: Episodes, format: PromptFormat
+    episodes: Episodes, format: TokenFormat
 ):
     prompt = format.context(episodes)
-    where, first = format.tokens(format.carrier, episodes.shots)
-    assert first == format.first_length
-    for n, position in enumerate(range(len(prompt.roles))[where], start=first):
-        assert sum(each < position for each in prompt.positions(Y)) == n
+    first = format.first_length(format.carrier)
+    if episodes.shots <= first:
+        return
+    ys = [index for index, role in enumerate(prompt.roles) if role is Y]
+    for n, position in enumerate(prompt.places(format.carrier).positions(), start=first):
+        assert sum(each < position for each in ys) == n
 
 
 @for_all_prompts
 def test_whether_the_carrier_sees_the_query_is_what_its_past_shows(
-    episodes: Episodes, format: PromptFormat
+    episodes: Episodes, format: TokenFormat
 ):
     prompt = format.context(episodes)
     x = episodes.x.clone()
     x[:, -1] += 1
     changed = format.context(dataclasses.replace(episodes, x=x))
-    where, first = format.tokens(format.carrier, episodes.shots)
-    if episodes.shots <= first:
+    if episodes.shots <= format.first_length(format.carrier):
         return
-    past = slice(range(len(prompt.roles))[where][-1] + 1)
+    past = slice(prompt.places(format.carrier).positions()[-1] + 1)
     seen = not torch.equal(prompt.inputs[:, past], changed.inputs[:, past])
     assert seen is format.carrier_sees_query
 
 
 @for_all_prompts
 def test_a_zero_shot_prompt_with_kept_ids_is_the_end_of_the_context(
-    episodes: Episodes, format: PromptFormat
+    episodes: Episodes, format: TokenFormat
 ):
-    for n in range(format.first_length, episodes.shots):
+    for n in range(format.first_length(format.carrier), episodes.shots):
         up_to_query = Episodes(
             episodes.x[:, : n + 1],
             episodes.y[:, : n + 1],
             episodes.target[:, : n + 1],
             episodes.params,
         )
-        end = format.context(up_to_query).last(len(format.query))
+        end = format.context(up_to_query).alone()
         zero_shot = format.zero_shot(episodes, torch.tensor([[n]]), PositionIds.KEEP)
         assert zero_shot.roles == end.roles == format.query
         assert torch.equal(zero_shot.inputs, end.inputs)
@@ -166,7 +169,7 @@ def test_a_zero_shot_prompt_with_kept_ids_is_the_end_of_the_context(
 
 
 @for_all_prompts
-def test_kept_ids_count_up_from_no_less_than_zero(episodes: Episodes, format: PromptFormat):
+def test_kept_ids_count_up_from_no_less_than_zero(episodes: Episodes, format: TokenFormat):
     lengths = torch.arange(episodes.shots)[None]
     ids = format.zero_shot(episodes, lengths, PositionIds.KEEP).position_ids
     assert (ids >= 0).all()
@@ -175,13 +178,16 @@ def test_kept_ids_count_up_from_no_less_than_zero(episodes: Episodes, format: Pr
 
 @for_all_prompts
 def test_rows_of_a_zero_shot_prompt_run_over_episodes_then_lengths(
-    episodes: Episodes, format: PromptFormat
+    episodes: Episodes, format: TokenFormat
 ):
     generator = Generator().manual_seed(0)
     lengths = torch.randint(
-        format.first_length, max(episodes.shots, 2), (episodes.batch, 3), generator=generator
+        format.first_length(format.carrier),
+        max(episodes.shots, 2),
+        (episodes.batch, 3),
+        generator=generator,
     ).clamp(max=episodes.shots - 1)
-    if episodes.shots <= format.first_length:
+    if episodes.shots <= format.first_length(format.carrier):
         return
     for position_ids in PositionIds:
         prompt = format.zero_shot(episodes, lengths, position_ids)
@@ -194,14 +200,14 @@ def test_rows_of_a_zero_shot_prompt_run_over_episodes_then_lengths(
 
 
 @for_all_prompts
-def test_reset_ids_count_from_zero(episodes: Episodes, format: PromptFormat):
+def test_reset_ids_count_from_zero(episodes: Episodes, format: TokenFormat):
     lengths = torch.arange(episodes.shots)[None]
     prompt = format.zero_shot(episodes, lengths)
     assert prompt.position_ids.tolist() == [list(range(len(format.query)))]
 
 
 @pytest.mark.parametrize("format", ALL_FORMATS, ids=lambda format: format.name)
-def test_a_vector_is_written_at_its_role_or_else_at_the_carrier(format: PromptFormat):
+def test_a_vector_is_written_at_its_role_or_else_at_the_carrier(format: TokenFormat):
     assert [format.written_role(role) for role in format.roles] == [
         role if role in format.query else format.carrier for role in format.roles
     ]
@@ -220,13 +226,13 @@ def test_a_vector_is_written_at_its_role_or_else_at_the_carrier(format: PromptFo
     ids=lambda value: getattr(value, "name", None),
 )
 def test_formats_look_as_their_names_say(
-    format: PromptFormat, layout: str, sees_query: bool, first_length: int
+    format: TokenFormat, layout: str, sees_query: bool, first_length: int
 ):
     zeros = torch.zeros(1, 2, 1)
     prompt = format.context(Episodes(zeros, zeros, zeros, zeros[:, 0]))
     assert " ".join(prompt.roles) == layout
     assert format.carrier_sees_query is sees_query
-    assert format.first_length == first_length
+    assert format.first_length(format.carrier) == first_length
 
 
 @pytest.mark.parametrize(
@@ -251,9 +257,9 @@ def test_a_layout_that_makes_no_sense_is_refused_with_the_reason(
     shot: tuple, query: tuple, carrier: Role, answer: Role, reason: str
 ):
     with pytest.raises(InputError, match=f"cannot be laid out: .*{reason}"):
-        PromptFormat("mine", shot, query, carrier, answer)
+        TokenFormat("mine", shot, query, carrier, answer)
 
 
 def test_a_role_that_a_format_does_not_have_is_refused_with_those_it_has():
     with pytest.raises(InputError, match=r"no token 'arrow'.*z, x, y"):
-        ZXY.tokens(ARR, 3)
+        ZXY.first_length(ARR)

@@ -5,6 +5,7 @@ model, for which the right answers are known.
 import itertools
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ POSITIONS = pytest.mark.parametrize("positions", tvl.Positions, ids=lambda each:
 
 
 def small_model(
-    format: tvl.PromptFormat,
+    format: tvl.TokenFormat,
     positions: tvl.Positions = tvl.Positions.ROTARY,
     n_layers: int = 3,
     d_model: int = 16,
@@ -102,7 +103,7 @@ def pruned_mask(n_layers: int, layer: int, tokens: int, kept: int) -> Tensor:
     return mask
 
 
-def evicted_mask(format: tvl.PromptFormat, n_layers: int, layer: int, tokens: int) -> Tensor:
+def evicted_mask(format: tvl.TokenFormat, n_layers: int, layer: int, tokens: int) -> Tensor:
     """The same, but a carrier that does not answer goes on to see everything."""
     mask = pruned_mask(n_layers, layer, tokens, len(format.query))
     if format.carrier is not format.answer:
@@ -116,7 +117,7 @@ def evicted_mask(format: tvl.PromptFormat, n_layers: int, layer: int, tokens: in
 
 @FORMATS
 @POSITIONS
-def test_three_ways_to_prune_agree(format: tvl.PromptFormat, positions: tvl.Positions) -> None:
+def test_three_ways_to_prune_agree(format: tvl.TokenFormat, positions: tvl.Positions) -> None:
     model, (episodes, queries) = small_model(format, positions), sample()
     tokens, kept = format.n_tokens(SHOTS), len(format.query)
     prompt = format.context(episodes)
@@ -143,10 +144,10 @@ def test_three_ways_to_prune_agree(format: tvl.PromptFormat, positions: tvl.Posi
 
 
 @FORMATS
-def test_every_length_is_that_of_a_context_of_its_own(format: tvl.PromptFormat) -> None:
+def test_every_length_is_that_of_a_context_of_its_own(format: tvl.TokenFormat) -> None:
     model, (episodes, queries) = small_model(format), sample()
     data = tvl.analysis.pruning(model, TASK, format, episodes, queries).data
-    assert data.examples.values.tolist() == list(range(format.first_length, SHOTS))
+    assert data.examples.values.tolist() == list(range(format.first_length(format.carrier), SHOTS))
     for n in data.examples.values.tolist():
         shorter = tvl.Episodes(
             episodes.x[:, : n + 1],
@@ -166,18 +167,20 @@ def test_every_length_is_that_of_a_context_of_its_own(format: tvl.PromptFormat) 
 @FORMATS
 @torch.inference_mode()
 def test_nothing_dropped_is_full_inference_and_everything_dropped_a_zero_shot_prompt(
-    format: tvl.PromptFormat,
+    format: tvl.TokenFormat,
 ) -> None:
     model, (episodes, queries) = small_model(format), sample()
     prompt, kept = format.context(episodes), len(format.query)
     data = tvl.analysis.pruning(model, TASK, format, episodes, queries).data
     np.testing.assert_array_equal(data.pruned.sel(layer=model.n_layers), data.icl)
     np.testing.assert_array_equal(data.evicted.sel(layer=model.n_layers), data.icl)
-    lengths = torch.arange(format.first_length, SHOTS)[None]
+    lengths = torch.arange(format.first_length(format.carrier), SHOTS)[None]
     alone = format.zero_shot(episodes, lengths, tvl.PositionIds.KEEP)
-    answers = residual_stream(model, alone).outputs(slice(-1, None))[:, 0]
+    answers = residual_stream(model, alone).answer()
     answers = rearrange(answers, "(episode n) d -> episode n d", n=lengths.shape[1])
-    zero_shot = TASK.error(answers, episodes.target[:, format.first_length :]).detach()
+    zero_shot = TASK.error(
+        answers, episodes.target[:, format.first_length(format.carrier) :]
+    ).detach()
     np.testing.assert_allclose(data.pruned.sel(layer=0), zero_shot, rtol=1e-4, atol=1e-6)
 
     with torch.inference_mode():
@@ -185,8 +188,8 @@ def test_nothing_dropped_is_full_inference_and_everything_dropped_a_zero_shot_pr
         torch.testing.assert_close(
             tvl.pruned_answers(model, prompt, model.n_layers, kept), whole, rtol=0, atol=1e-6
         )
-        last = prompt.last(kept)
-        none = model(last.inputs, last.position_ids, only=slice(-1, None))[:, 0]
+        end = slice(-kept, None)
+        none = model(prompt.inputs[:, end], prompt.position_ids[:, end], only=slice(-1, None))[:, 0]
         torch.testing.assert_close(
             tvl.pruned_answers(model, prompt, 0, kept), none, rtol=0, atol=1e-6
         )
@@ -202,7 +205,7 @@ def test_dropped_tokens_change_nothing_above_the_layer_and_much_below() -> None:
     prompt = tvl.ZXY.context(episodes)
     other = tvl.ZXY.context(tvl.Episodes(queries.x, queries.y, queries.target, queries.params))
     inputs = torch.cat([other.inputs[:, :-2], prompt.inputs[:, -2:]], dim=1)
-    changed = tvl.Prompt(inputs, prompt.position_ids, prompt.roles)
+    changed = replace(prompt, inputs=inputs)
     first, second = (tvl.pruned_answers(model, each, 0, 2) for each in (prompt, changed))
     torch.testing.assert_close(first, second, rtol=0, atol=0)
     first, second = (tvl.pruned_answers(model, each, 1, 2) for each in (prompt, changed))
@@ -210,7 +213,7 @@ def test_dropped_tokens_change_nothing_above_the_layer_and_much_below() -> None:
 
 
 @FORMATS
-def test_evicted_is_the_window_of_the_locality_map(format: tvl.PromptFormat) -> None:
+def test_evicted_is_the_window_of_the_locality_map(format: tvl.TokenFormat) -> None:
     model, (episodes, queries) = small_model(format), sample()
     data = tvl.analysis.pruning(model, TASK, format, episodes, queries).data
     generator = torch.Generator().manual_seed(0)
@@ -310,7 +313,7 @@ def test_shares_are_empty_where_the_context_gives_nothing() -> None:
 
 @pytest.mark.parametrize("format", [tvl.ZXY, tvl.XY], ids=lambda each: each.name)
 def test_keys_and_values_that_are_computed_are_those_of_the_formula(
-    format: tvl.PromptFormat,
+    format: tvl.TokenFormat,
 ) -> None:
     model, (episodes, queries) = small_model(format), sample(batch=1)
     prompt, kept = format.context(episodes), len(format.query)
@@ -388,7 +391,7 @@ def test_a_saved_result_is_reloaded_identically(planted: tvl.Pruning, tmp_path) 
 def test_chunks_do_not_change_the_result(
     planted: tvl.Pruning, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tvlens.chunks.TOKENS_AT_ONCE", {"cpu": 2000, "cuda": 2000})
+    monkeypatch.setattr("tvlens.prompts.chunks.TOKENS_AT_ONCE", {"cpu": 2000, "cuda": 2000})
     model = planted_model(LAYERS, LEARN, ANSWER, TASK.d)
     again = tvl.analysis.pruning(model, TASK, tvl.ZXY, *sample(batch=256))
     xr.testing.assert_allclose(again.data, planted.data, rtol=1e-6)

@@ -140,7 +140,7 @@ def test_items_that_were_not_shown_are_told_apart(planted: tvl.RankSweep):
 
 def test_a_model_that_says_nothing_is_told():
     config = LinearConfig(n_layers=2, init_std=0.0)
-    model = LinearTransformer(config, D, tvl.DemonstrationFormat.TRIPLET, N, dtype=torch.float64)
+    model = LinearTransformer(config, D, tvl.TRIPLET, N, dtype=torch.float64)
     task = OrthonormalItems(D, 1)
     answers = tvl.analysis.rank_sweep([model], {task: balanced(task, 4)}).answers()
     assert (answers == OUTCOMES.index("none")).sel(way=["icl", "corrected"]).all()

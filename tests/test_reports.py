@@ -60,7 +60,7 @@ def test_a_report_holds_all_results_of_linear_transformers(tmp_path: Path) -> No
     def rng(seed: int = 0) -> torch.Generator:
         return torch.Generator().manual_seed(seed)
 
-    triplets = tvl.DemonstrationFormat.TRIPLET
+    triplets = tvl.TRIPLET
     models = [
         tvl.LinearTransformer(tvl.LinearConfig(2), 2, triplets, 3, generator=rng(seed))
         for seed in range(2)

@@ -15,7 +15,6 @@ from tests.planted_linear import PAIRWISE, TRIPLET, even_mixing, normal, planted
 from tests.test_theory import gaussian_nodes, orbit
 from tests.transcribed import attention
 from tvlens import theory
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.models import (
     AttentionWeights,
     DropoutKind,
@@ -23,6 +22,7 @@ from tvlens.models import (
     LinearTransformer,
     TokenDropout,
 )
+from tvlens.prompts import ColumnFormat
 from tvlens.structured_directions import directions, structured_parts
 from tvlens.structured_weights import live_bias, live_entries, nearest_structure
 from tvlens.tasks import MatrixRegression
@@ -43,7 +43,7 @@ def episodes(batch: int = 40, shots: int = N + 1) -> tvl.Episodes:
     return tvl.Episodes(*(each.double() for each in (drawn.x, drawn.y, drawn.target, drawn.params)))
 
 
-def structured(format: DemonstrationFormat = TRIPLET, **options: Any) -> LinearTransformer:
+def structured(format: ColumnFormat = TRIPLET, **options: Any) -> LinearTransformer:
     """At a random point of the sets, D of the last layer 0."""
     return planted_model(positions(even_mixing(N), format=format)[0], D, format, **options)
 
@@ -62,7 +62,7 @@ def landscape(
 
 @each_format
 def test_along_the_set_and_along_symmetries_the_risk_is_the_closed_form(
-    format: DemonstrationFormat,
+    format: ColumnFormat,
 ):
     """By quadrature, so exactly; random directions off the set have a risk of their own."""
     data, weights = gaussian_nodes(D, N)
@@ -79,13 +79,13 @@ def test_along_the_set_and_along_symmetries_the_risk_is_the_closed_form(
 
 @pytest.mark.parametrize("n_layers", [2, 3])
 @each_format
-def test_flat_directions_are_flat_for_any_weights(format: DemonstrationFormat, n_layers: int):
-    size = format.n_tokens(N)
+def test_flat_directions_are_flat_for_any_weights(format: ColumnFormat, n_layers: int):
+    size = format.n_tokens(N + 1)
     model = planted_model(normal(size, size, seed=2), D, format, n_layers=n_layers)
     attention(model, n_layers - 1).D.data = normal(size, size, seed=3)
     found = landscape(model).data
     flat = found.sel(direction=found.kind.values == "flat")
-    assert ("arrows turned" in flat.part.values) == (format is TRIPLET)
+    assert ("arrows turned" in flat.part.values) == (format == TRIPLET)
     there = flat.error.sel(step=0, drop=True)
     scale = float(there.max())
     np.testing.assert_allclose(flat.error, there.broadcast_like(flat.error), atol=1e-10 * scale)
@@ -97,9 +97,9 @@ def test_flat_directions_are_flat_for_any_weights(format: DemonstrationFormat, n
 
 @each_format
 def test_entries_that_cancel_leave_a_model_with_a_blind_first_layer_as_it_is(
-    format: DemonstrationFormat,
+    format: ColumnFormat,
 ):
-    size = format.n_tokens(N)
+    size = format.n_tokens(N + 1)
     model = planted_model(normal(size, size, seed=2), D, format, first_layer=FirstLayer.BLIND)
     attention(model, 1).D.data = normal(size, size, seed=3)
     found = landscape(model).data
@@ -135,7 +135,7 @@ def test_every_error_is_that_of_a_model_with_these_weights():
 
 
 @each_format
-def test_directions_are_what_they_are_called(format: DemonstrationFormat):
+def test_directions_are_what_they_are_called(format: ColumnFormat):
     model = structured(format)
     live = live_entries(model, 1)
     table = live_bias(model, 1)
@@ -155,7 +155,7 @@ def test_directions_are_what_they_are_called(format: DemonstrationFormat):
 
 
 @each_format
-def test_the_parts_of_a_point_are_what_it_was_made_of(format: DemonstrationFormat):
+def test_the_parts_of_a_point_are_what_it_was_made_of(format: ColumnFormat):
     table, made = positions(even_mixing(N), format=format)
     parts = structured_parts(table, format)
     torch.testing.assert_close(sum(parts.values()), table)
@@ -168,14 +168,14 @@ def test_the_parts_of_a_point_are_what_it_was_made_of(format: DemonstrationForma
         "arrows": Structured(none, none, made.arrow, mixing, empty),
         "task vectors": Structured(none, none, zero, made.mixing, made.to_arrow),
     }
-    ends = torch.arange(3 * (N + 1)) % 3 != 1 if format is PAIRWISE else slice(None)
-    assert set(parts) == (set(expected) if format is TRIPLET else {"example", "query"})
+    ends = torch.arange(3 * (N + 1)) % 3 != 1 if format == PAIRWISE else slice(None)
+    assert set(parts) == (set(expected) if format == TRIPLET else {"example", "query"})
     for name, part in parts.items():
         torch.testing.assert_close(part, expected[name].matrix()[ends][:, ends])
 
 
 @each_format
-def test_tangents_are_the_derivative_of_the_projection(format: DemonstrationFormat):
+def test_tangents_are_the_derivative_of_the_projection(format: ColumnFormat):
     table, _ = positions(normal(N + 1, N + 1, seed=9), format=format)
     change, h = normal(*table.shape, seed=4), 1e-5
     ends = [nearest_structure(table + sign * h * change, format) for sign in (1, -1)]
@@ -192,7 +192,7 @@ def plain_gradient(model: LinearTransformer, data: tvl.Episodes) -> Tensor:
 
 
 def test_gradients_are_split_into_orthogonal_parts():
-    size = TRIPLET.n_tokens(N)
+    size = TRIPLET.n_tokens(N + 1)
     model, data = planted_model(normal(size, size, seed=2), D), episodes(48)
     found = landscape(model, data=data).data.gradient_products.isel(seed=0).sel(tokens="all")
     whole = plain_gradient(model, data).square().sum()
@@ -207,7 +207,7 @@ def test_gradients_are_split_into_orthogonal_parts():
 
 
 @each_format
-def test_in_the_set_the_gradient_is_inside(format: DemonstrationFormat):
+def test_in_the_set_the_gradient_is_inside(format: ColumnFormat):
     """Theorems 1 and 2, by a finite group of symmetries: exactly."""
     table, _ = positions(torch.zeros(N + 1, N + 1, dtype=torch.float64), format=format)
     model = planted_model(table, D, format, n_layers=3)
@@ -279,7 +279,7 @@ def test_what_cannot_be_asked_is_refused():
 def test_the_best_blind_model_is_at_the_least_error(covariance: tuple):
     """K = kappa I, written by hand: x goes to y, and the query to the place that is read out."""
     task = MatrixRegression(D, covariance)
-    size, kappa = PAIRWISE.n_tokens(N), theory.optimal_mixing(N, D)
+    size, kappa = PAIRWISE.n_tokens(N + 1), theory.optimal_mixing(N, D)
     table = torch.zeros(size, size, dtype=torch.float64)
     for shot in range(N + 1):
         table[2 * shot, 2 * shot + 1] = N

@@ -1,7 +1,5 @@
 """Several vectors against prompts written one by one, and models whose vectors are known."""
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from torch.testing import assert_close
 from transformer_lens import HookedRootModule
 
 import tvlens as tvl
-import tvlens.chunks
+import tvlens.prompts.chunks
 from tests.planted import planted_model
 from tests.planted_triplets import example_of_each_arrow, planted_triplets
 from tests.readme_example import python_blocks
@@ -22,13 +20,13 @@ from tests.test_scripts import Script, script
 from tvlens.injections import Missing, context_answers
 from tvlens.models import HookedTransformer, LinearConfig, LinearTransformer, ModelConfig
 from tvlens.patching import Site, read, write_all
-from tvlens.prompts import ARROW, XYZ, ZXY, Episodes, Prompt, Role
+from tvlens.prompts import ARROW, XYZ, ZXY, Episodes, Format, carrier_of
 from tvlens.tasks import LinearRegression, MatrixRegression, fresh_queries, sample_contexts
 
 __all__ = ["script"]
 
 CONTEXTS, SHOTS, LAYERS = 3, 5, 3
-TRIPLET = tvl.DemonstrationFormat.TRIPLET
+TRIPLET = tvl.TRIPLET
 LINEAR, MATRICES = LinearRegression(d=2), MatrixRegression(d=2)
 
 
@@ -49,7 +47,7 @@ def data(task: tvl.Task, functions: int = 8) -> tuple[Episodes, Episodes]:
     return double(fresh[slice(None, None, CONTEXTS)]), double(contexts)
 
 
-def softmax_model(format: tvl.PromptFormat) -> HookedTransformer:
+def softmax_model(format: tvl.TokenFormat) -> HookedTransformer:
     config = ModelConfig(n_layers=LAYERS, d_model=16, n_heads=2, init_std=0.4)
     d_in = format.d_in(LINEAR.d, 1)
     return HookedTransformer(config, d_in, 1, generator=rng(), dtype=torch.float64)
@@ -60,23 +58,22 @@ def linear_model() -> LinearTransformer:
     return LinearTransformer(config, 2, TRIPLET, SHOTS - 1, generator=rng(), dtype=torch.float64)
 
 
-Asked = tuple[HookedRootModule, tvl.Task, Callable[[Episodes], Prompt], Role]
+Asked = tuple[HookedRootModule, tvl.Task, Format]
 
 
 def asked(name: str) -> Asked:
     if name == "triplet":
-        lay_out = functools.partial(TRIPLET.context, of=SHOTS - 1)
-        return linear_model(), MATRICES, lay_out, Role.ARROW
+        return linear_model(), MATRICES, TRIPLET
     format = {"zxy": ZXY, "arrow": ARROW}[name]
-    return softmax_model(format), LINEAR, format.context, format.carrier
+    return softmax_model(format), LINEAR, format
 
 
 each_kind = pytest.mark.parametrize("kind", ["zxy", "arrow", "triplet"])
 
 
 def measured(kind: str) -> tvl.SeveralVectors:
-    model, task, lay_out, carrier = asked(kind)
-    return tvl.analysis.several_vectors(model, task, lay_out, carrier, *data(task))
+    model, task, format = asked(kind)
+    return tvl.analysis.several_vectors(model, task, format, *data(task))
 
 
 # The definition
@@ -95,27 +92,27 @@ def row(episodes: Episodes, index: int, last: int | None = None) -> Episodes:
 
 
 def vectors_of(kind: str, contexts: Episodes, function: int, context: int, site: Site) -> Tensor:
-    """The vectors (dummies, carrier, d_model) of one context: of one dummy, and of two."""
-    model, _, lay_out, _ = asked(kind)
+    """The vectors (dummies, format.carrier, d_model) of one context: of one dummy, and of two."""
+    model, _, format = asked(kind)
     own = row(contexts, function * CONTEXTS + context)
     following = row(contexts, function * CONTEXTS + (context + 1) % CONTEXTS)
     x = own.x.clone()
     x[:, -1] = following.x[:, -1]
     other = Episodes(x, own.y, own.target, own.params)
-    one, two = (read(model, lay_out(each), site)[0] for each in (own, other))
+    one, two = (read(model, format.context(each), site)[0] for each in (own, other))
     return torch.stack([one, (one + two) / 2])
 
 
 @each_kind
 @torch.no_grad()
 def test_every_way_is_what_it_says(kind: str):
-    model, task, lay_out, carrier = asked(kind)
+    model, task, format = asked(kind)
     episodes, contexts = data(task)
     result = measured(kind).data
     for function, n, layer in [(0, 0, 1), (3, 1, 2), (5, 2, 1), (7, 2, 2)]:
-        site = Site(layer, carrier)
+        site = Site(layer, carrier_of(format))
         some = row(episodes, function, n + 1)
-        prompt = lay_out(some)
+        prompt = format.context(some)
         read_at = [vectors_of(kind, contexts, function, each, site) for each in range(CONTEXTS)]
         for index, dummies in enumerate(("one", "two")):
             lasts = [each[index, -1] for each in read_at]
@@ -150,7 +147,7 @@ def test_without_examples_several_vectors_are_one(kind: str):
 
 def test_what_was_read_is_written_back_without_effect():
     """Carriers that see no query hold the same in the prompt and in a context of its examples."""
-    model, task, lay_out, carrier = asked("zxy")
+    model, task, format = asked("zxy")
     episodes, contexts = data(task)
     x, y = contexts.x.clone(), contexts.y.clone()
     x[::CONTEXTS, :-1], y[::CONTEXTS, :-1] = episodes.x[:, :-1], episodes.y[:, :-1]
@@ -163,7 +160,7 @@ def test_what_was_read_is_written_back_without_effect():
         *(each[:, -CONTEXTS:] for each in (episodes.x, episodes.y, episodes.target)),
         params=episodes.params,
     )
-    result = tvl.analysis.several_vectors(model, task, lay_out, carrier, asking, short).data
+    result = tvl.analysis.several_vectors(model, task, format, asking, short).data
     most = result.isel(examples=-1)
     expected = most.in_context.broadcast_like(most.errors.sel(way="one context"))
     np.testing.assert_allclose(most.errors.sel(way="one context"), expected, rtol=1e-6)
@@ -178,7 +175,7 @@ def test_what_was_read_is_written_back_without_effect():
 def test_planted_weights_need_one_vector_and_no_more():
     model = planted_model(3, 1, 3, LINEAR.d)
     episodes, contexts = data(LINEAR, 32)
-    result = tvl.analysis.several_vectors(model, LINEAR, ZXY.context, Role.Z, episodes, contexts)
+    result = tvl.analysis.several_vectors(model, LINEAR, ZXY, episodes, contexts)
     assert float(result.data.errors.max()) < 1e-12
     gains = result.gains().estimate
     among_vectors = [name for name in gains.gain.values if "in context" not in name]
@@ -192,10 +189,9 @@ def test_vectors_that_are_examples_add_up_to_a_context_of_them():
     n = SHOTS - 1
     model = planted_triplets(example_of_each_arrow(n), MATRICES.d)
     episodes, contexts = data(MATRICES, 16)
-    lay_out = functools.partial(TRIPLET.context, of=n)
-    result = tvl.analysis.several_vectors(
-        model, MATRICES, lay_out, Role.ARROW, episodes, contexts
-    ).data.sel(layer=1)
+    result = tvl.analysis.several_vectors(model, MATRICES, TRIPLET, episodes, contexts).data.sel(
+        layer=1
+    )
     # The last example of each context is what the last arrow holds.
     per_function = [contexts[slice(c, None, CONTEXTS)] for c in (1, 2, 0)]
     for count in (1, 2):
@@ -259,7 +255,7 @@ def test_the_papers_choice_is_never_worse(kind: str):
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     whole = measured("arrow").data
-    monkeypatch.setitem(tvlens.chunks.TOKENS_AT_ONCE, "cpu", 1)
+    monkeypatch.setitem(tvlens.prompts.chunks.TOKENS_AT_ONCE, "cpu", 1)
     xr.testing.assert_allclose(measured("arrow").data, whole, rtol=1e-6)
 
 
@@ -267,29 +263,29 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_queries_that_are_dummies_are_left_out():
-    model, task, lay_out, carrier = asked("zxy")
+    model, task, format = asked("zxy")
     episodes, contexts = data(task)
     x = episodes.x.clone()
     x[2, -1], x[5, -1] = contexts.x[2 * CONTEXTS + 1, -1], contexts.x[5 * CONTEXTS, -1]
     some = Episodes(x, episodes.y, episodes.target, episodes.params)
-    result = tvl.analysis.several_vectors(model, task, lay_out, carrier, some, contexts).data
+    result = tvl.analysis.several_vectors(model, task, format, some, contexts).data
     kept = [0, 1, 3, 4, 6, 7]
     whole = measured("zxy").data.isel(episode=kept)
     np.testing.assert_allclose(result.errors, whole.errors, rtol=1e-6)
     x[1:, -1] = contexts.x[CONTEXTS::CONTEXTS, -1]
     with pytest.raises(tvl.InputError, match="7 of 8 queries are dummies"):
-        tvl.analysis.several_vectors(model, task, lay_out, carrier, some, contexts)
+        tvl.analysis.several_vectors(model, task, format, some, contexts)
 
 
 def test_what_does_not_fit_is_refused():
-    model, task, lay_out, carrier = asked("zxy")
+    model, task, format = asked("zxy")
     episodes, contexts = data(task)
     with pytest.raises(tvl.InputError, match="as many contexts for each function"):
-        tvl.analysis.several_vectors(model, task, lay_out, carrier, episodes[:7], contexts)
+        tvl.analysis.several_vectors(model, task, format, episodes[:7], contexts)
     with pytest.raises(tvl.InputError, match="as many contexts for each function"):
-        tvl.analysis.several_vectors(model, task, lay_out, carrier, contexts[:8], contexts)
+        tvl.analysis.several_vectors(model, task, format, contexts[:8], contexts)
     with pytest.raises(tvl.InputError, match="0 examples needs 1 tokens 'z'"):
-        tvl.analysis.several_vectors(model, task, XYZ.context, Role.Z, episodes, contexts)
+        tvl.analysis.several_vectors(model, task, XYZ, episodes, contexts)
 
 
 # Results, figures, scripts

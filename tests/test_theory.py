@@ -13,7 +13,6 @@ from torch.testing import assert_close
 import tvlens as tvl
 from tests.transcribed import attention
 from tvlens import theory
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.models import (
     AttentionWeights,
     DropoutKind,
@@ -22,11 +21,11 @@ from tvlens.models import (
     LinearTransformer,
     TokenDropout,
 )
-from tvlens.prompts import Episodes
+from tvlens.prompts import INSEPARABLE, PAIRWISE, SINGLE, TRIPLET, ColumnFormat, Episodes
 from tvlens.tasks import MatrixRegression, sample_episodes
 
-PAIRWISE, TRIPLET = DemonstrationFormat.PAIRWISE, DemonstrationFormat.TRIPLET
-INSEPARABLE = DemonstrationFormat.INSEPARABLE
+PAIRWISE, TRIPLET = PAIRWISE, TRIPLET
+INSEPARABLE = INSEPARABLE
 D, N = 2, 2
 COVARIANCE = torch.tensor([[2.0, 0.6], [0.6, 0.7]], dtype=torch.float64)
 
@@ -53,7 +52,7 @@ def random_positions(mixing: Tensor, seed: int = 0) -> theory.StructuredPosition
 
 
 def structured_model(
-    format: DemonstrationFormat,
+    format: ColumnFormat,
     n_layers: int,
     mixing: Tensor | None = None,
     covariance: Tensor | None = None,
@@ -69,7 +68,7 @@ def structured_model(
         none = torch.zeros(N + 1, N + 1, dtype=torch.float64)
         lead = none if mixing is None or layer else mixing
         table = random_positions(lead, seed=10 * layer).matrix()
-        if format is not TRIPLET:
+        if format != TRIPLET:
             ends = torch.arange(len(table)) % 3 != 1
             table = table[ends][:, ends]
         values = {"A": a * identity, "B": b * identity, "C": c * precision, "D": table}
@@ -78,9 +77,9 @@ def structured_model(
     return model
 
 
-def first_layer(format: DemonstrationFormat) -> FirstLayer:
+def first_layer(format: ColumnFormat) -> FirstLayer:
     """That of the theorem about a format: 7 for inseparable pairs, 1 or 2 else."""
-    return FirstLayer.LIFTS if format is INSEPARABLE else FirstLayer.FULL
+    return FirstLayer.LIFTS if format == INSEPARABLE else FirstLayer.FULL
 
 
 def weight_names(model: LinearTransformer, layer: int) -> str:
@@ -146,7 +145,7 @@ def distance(gradient: Tensor, projected: Tensor) -> float:
 
 @pytest.mark.parametrize("n_layers", [2, 3])
 @pytest.mark.parametrize("format", [PAIRWISE, TRIPLET, INSEPARABLE])
-def test_the_gradient_stays_in_the_structured_set(format: DemonstrationFormat, n_layers: int):
+def test_the_gradient_stays_in_the_structured_set(format: ColumnFormat, n_layers: int):
     """Theorems 1, 2 and 7: with L4 = 0, at every point and for any depth."""
     found = gradients(structured_model(format, n_layers), orbit())
     for gradient in found:
@@ -180,7 +179,7 @@ def test_other_inputs_move_b_of_inseparable_pairs_out_of_its_set_unless_no_x_is_
 
 
 @each_format
-def test_a_minimum_within_the_set_is_a_critical_point_of_all_models(format: DemonstrationFormat):
+def test_a_minimum_within_the_set_is_a_critical_point_of_all_models(format: ColumnFormat):
     model, data = structured_model(format, 2), orbit(range(4))
     layers = [attention(model, layer) for layer in (0, 1)]
     options = {"line_search_fn": "strong_wolfe", "tolerance_grad": 1e-8, "tolerance_change": 1e-14}
@@ -275,8 +274,8 @@ def test_with_three_layers_the_gradient_leaves_the_set_by_rotations_of_the_arrow
 
 
 @each_format
-def test_projections_are_idempotent_and_leave_an_orthogonal_rest(format: DemonstrationFormat):
-    size = format.n_tokens(3)
+def test_projections_are_idempotent_and_leave_an_orthogonal_rest(format: ColumnFormat):
+    size = format.n_tokens(3 + 1)
     first, second = normal(size, size, seed=1), normal(size, size, seed=2)
     project = theory.project_exchangeable
     assert_close(project(project(first, format), format), project(first, format))
@@ -335,7 +334,7 @@ def test_a_structured_matrix_has_its_entries_where_the_paper_draws_them():
     ("format", "n_layers"),
     [(PAIRWISE, 1), *itertools.product([PAIRWISE, TRIPLET, INSEPARABLE], [2, 3]), (TRIPLET, 1)],
 )
-def test_live_positions_are_those_with_a_gradient(format: DemonstrationFormat, n_layers: int):
+def test_live_positions_are_those_with_a_gradient(format: ColumnFormat, n_layers: int):
     config = LinearConfig(n_layers, AttentionWeights.MATRICES, first_layer(format), init_std=0.5)
     model = LinearTransformer(config, D, format, N, generator=rng(), dtype=torch.float64)
     data = sample_episodes(MatrixRegression(D), 20, N + 1, generator=rng())
@@ -371,7 +370,7 @@ def exact_risk(model: LinearTransformer, data: Episodes, weights: Tensor) -> Ten
     return weights @ (prediction - data.target[:, -1]).square().sum(-1).detach()
 
 
-def two_layers(format: DemonstrationFormat, d: int, table: Tensor) -> LinearTransformer:
+def two_layers(format: ColumnFormat, d: int, table: Tensor) -> LinearTransformer:
     """Two layers with C_1 = 0 and D_2 = 0, everything else random; the first has the given D."""
     examples = len(table) // len(format.roles) - 1
     config = LinearConfig(dropout=TokenDropout(0.7, DropoutKind.INPUT))
@@ -397,7 +396,7 @@ def scalars(model: LinearTransformer) -> dict[str, Tensor]:
 @pytest.mark.parametrize(("d", "examples"), [(1, 3), (2, 2), (3, 1)])
 def test_the_risk_of_one_layer(d: int, examples: int):
     config = LinearConfig(n_layers=1)
-    single = DemonstrationFormat.SINGLE
+    single = SINGLE
     model = LinearTransformer(config, d, single, examples, dtype=torch.float64)
     data, weights = gaussian_nodes(d, examples)
     best = theory.optimal_mixing(examples, d) * examples
@@ -416,9 +415,9 @@ def test_the_risk_of_one_layer(d: int, examples: int):
 
 @pytest.mark.parametrize(("d", "examples"), [(1, 3), (2, 2), (2, 3), (3, 1)])
 @each_format
-def test_two_layers_answer_by_the_mixing_matrix(format: DemonstrationFormat, d: int, examples: int):
+def test_two_layers_answer_by_the_mixing_matrix(format: ColumnFormat, d: int, examples: int):
     """Any D among the examples, no structure assumed; and the closed form of its risk."""
-    size, query = format.n_tokens(examples), len(format.roles)
+    size, query = format.n_tokens(examples + 1), len(format.roles)
     table = normal(size, size, seed=5)
     table[:-query, -query:] = 0
     table[-query:, :-query] = 0
@@ -590,7 +589,7 @@ def test_two_heads_do_without_the_token_at_the_end(n_layers: int):
 
 
 def test_what_has_no_structure_is_refused():
-    single = DemonstrationFormat.SINGLE
+    single = SINGLE
     with pytest.raises(tvl.InputError, match="D of 5 positions does not fit PAIRWISE"):
         theory.project_exchangeable(normal(5, 5), PAIRWISE)
     with pytest.raises(tvl.InputError, match="separate ones for x and y"):

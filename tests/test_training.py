@@ -283,7 +283,7 @@ def test_training_learns_to_regress_in_context():
 
     episodes = sample_episodes(task, 2000, 7, generator=torch.Generator().manual_seed(12345))
     prompt = experiment.format.context(episodes)
-    answers = experiment.format.answers(episodes.shots)
+    answers = prompt.answers.only
     with torch.no_grad():
         outputs = state.model(prompt.inputs, prompt.position_ids)[:, answers]
     oracle = oracle_predictions(task, episodes, episodes)

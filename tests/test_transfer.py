@@ -26,7 +26,7 @@ def sample(batch: int) -> tuple[tvl.Episodes, tvl.Episodes]:
 
 
 def tiny_model(
-    format: tvl.PromptFormat, positions: tvl.Positions = tvl.Positions.LEARNED
+    format: tvl.TokenFormat, positions: tvl.Positions = tvl.Positions.LEARNED
 ) -> tvl.HookedTransformer:
     config = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.3, positions=positions)
     return tvl.Experiment(TASK, format, config).build_model(device="cpu")
@@ -76,7 +76,7 @@ def test_without_position_embeddings_positions_make_no_difference(planted: tvl.T
 @pytest.mark.parametrize("format", tvl.FORMATS, ids=lambda each: each.name)
 @pytest.mark.parametrize("position_ids", list(tvl.PositionIds), ids=str)
 def test_the_diagonals_are_the_locality_map(
-    format: tvl.PromptFormat, position_ids: tvl.PositionIds
+    format: tvl.TokenFormat, position_ids: tvl.PositionIds
 ) -> None:
     model, data = tiny_model(format), sample(12)
     result = tvl.analysis.transfer(
@@ -105,7 +105,7 @@ def test_the_diagonals_are_the_locality_map(
 
 
 @pytest.mark.parametrize("format", tvl.FORMATS, ids=lambda each: each.name)
-def test_elsewhere_errors_are_those_of_vectors_written_by_hand(format: tvl.PromptFormat) -> None:
+def test_elsewhere_errors_are_those_of_vectors_written_by_hand(format: tvl.TokenFormat) -> None:
     model, (episodes, queries) = tiny_model(format), sample(6)
     result = tvl.analysis.transfer(model, TASK, format, episodes, queries, layer=1).data
     longest = torch.tensor([[SHOTS - 1]])
@@ -123,7 +123,7 @@ def test_elsewhere_errors_are_those_of_vectors_written_by_hand(format: tvl.Promp
         params=queries.params,
     )
     prompt = format.zero_shot(moved, longest, tvl.PositionIds.KEEP)
-    _, first = format.tokens(format.carrier, SHOTS)
+    first = format.first_length(format.carrier)
     answers = tvl.write(model, prompt, low, vectors[low][:, [2 - first]])[:, -1].detach()
     expected = TASK.error(answers, queries.target[:, 2])
     measured = result.lengths.sel(examples=2, position=4)

@@ -12,11 +12,11 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 import tvlens as tvl
-import tvlens.chunks
+import tvlens.prompts.chunks
 from tests.readme_example import python_blocks
 from tests.test_scripts import Script, script
 from tests.wrapped import Bridged, Wrapped
-from tvlens.prompts import ARROW, FORMATS, ZXY, Episodes, PromptFormat
+from tvlens.prompts import ARROW, FORMATS, ZXY, Episodes, TokenFormat
 from tvlens.results.vocabulary import TOP
 
 __all__ = ["script"]
@@ -31,7 +31,7 @@ def data(batch: int = 9) -> tuple[Episodes, Episodes]:
     return episodes, tvl.fresh_queries(TASK, episodes, generator=generator)
 
 
-def random_model(format: PromptFormat, seed: int = 0) -> tvl.HookedTransformer:
+def random_model(format: TokenFormat, seed: int = 0) -> tvl.HookedTransformer:
     config = tvl.ModelConfig(n_layers=LAYERS, d_model=16, n_heads=2, n_ctx=20, init_std=0.3)
     generator = Generator().manual_seed(seed)
     model = tvl.HookedTransformer(
@@ -44,7 +44,7 @@ def random_model(format: PromptFormat, seed: int = 0) -> tvl.HookedTransformer:
     return model
 
 
-def ask(format: PromptFormat = ZXY, model: Any = None, **changes: Any) -> tvl.Vocabulary:
+def ask(format: TokenFormat = ZXY, model: Any = None, **changes: Any) -> tvl.Vocabulary:
     episodes, queries = data()
     return tvl.analysis.vocabulary(
         model or random_model(format),
@@ -68,7 +68,7 @@ def plain_places(model: tvl.HookedTransformer, vector: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("format", FORMATS, ids=lambda each: each.name)
 @torch.no_grad()
-def test_vectors_go_through_the_final_norm_and_the_unembedding(format: PromptFormat):
+def test_vectors_go_through_the_final_norm_and_the_unembedding(format: TokenFormat):
     model, found = random_model(format), ask(format).data.place
     prompt = format.context(data()[0])
     assert found.dims == ("vector", "episode", "layer", "symbol")
@@ -159,7 +159,7 @@ def test_a_planted_vocabulary_is_found():
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     whole = ask()
-    monkeypatch.setitem(tvlens.chunks.TOKENS_AT_ONCE, "cpu", 30)
+    monkeypatch.setitem(tvlens.prompts.chunks.TOKENS_AT_ONCE, "cpu", 30)
     xr.testing.assert_identical(ask().data, whole.data)
 
 

@@ -7,21 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.models import AttentionWeights, DropoutKind, FirstLayer, LinearTransformer
+from tvlens.prompts import PAIRWISE, SINGLE, TRIPLET, ColumnFormat
 
 
-def prompt_matrix(format: DemonstrationFormat, x: Tensor, y: Tensor) -> Tensor:
+def prompt_matrix(format: ColumnFormat, x: Tensor, y: Tensor) -> Tensor:
     """Z_0 of one prompt: x (n + 1, d) and y, whose last row is not shown."""
     empty = torch.zeros_like(x[0])
     columns = []
     for i in range(len(x)):
         shown = y[i] if i < len(x) - 1 else empty
-        if format is DemonstrationFormat.SINGLE:
+        if format == SINGLE:
             columns += [torch.cat([x[i], shown])]
-        elif format is DemonstrationFormat.PAIRWISE:
+        elif format == PAIRWISE:
             columns += [torch.cat([x[i], empty]), torch.cat([empty, shown])]
-        elif format is DemonstrationFormat.TRIPLET:
+        elif format == TRIPLET:
             columns += [torch.cat([x[i], empty]), torch.cat([empty, empty])]
             columns += [torch.cat([empty, shown])]
         else:

@@ -12,9 +12,9 @@ import torch
 from tvlens.experiment import Experiment, TrainConfig
 from tvlens.models import HookedTransformer, ModelConfig
 from tvlens.objectives import Objective
-from tvlens.patching import Site, read, task_vector_predictions, write
+from tvlens.patching import Site, read, write
 from tvlens.prompts import ZXY, Role
-from tvlens.task_vectors import carrier_vectors, prompted_outputs
+from tvlens.task_vectors import carrier_vectors, prompted_outputs, task_vector_predictions
 from tvlens.tasks import sample_episodes
 from tvlens.training import TrainState, training_steps
 
@@ -47,7 +47,7 @@ def check_prompting(model: HookedTransformer) -> float:
 
     context, lengths = ZXY.context(episodes), torch.arange(episodes.shots)[None]
     residual = model(context.inputs, context.position_ids, stop_at_layer=LAYER)
-    vectors = carrier_vectors(ZXY, residual, lengths.expand(episodes.batch, -1), episodes.shots)
+    vectors = carrier_vectors(ZXY, context, residual, lengths.expand(episodes.batch, -1))
     zero_shot = ZXY.zero_shot(episodes, lengths)
     fast = prompted_outputs(model, ZXY, zero_shot, vectors, LAYER)
     torch.testing.assert_close(hooked, fast, atol=1e-5, rtol=0)

@@ -8,9 +8,12 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
+from tvlens.contexts import Contexts
 from tvlens.errors import InputError
-from tvlens.patching import Site, count_layers, task_vector_predictions
-from tvlens.prompts import Episodes, PositionIds, PromptFormat
+from tvlens.patching import Site, count_layers
+from tvlens.prompts import Episodes, Format, PositionIds, carrier_of
+from tvlens.residual_stream import residual_stream
+from tvlens.task_vectors import task_vector_predictions
 from tvlens.tasks import Task, oracle_predictions
 
 
@@ -21,22 +24,20 @@ def label_errors(errors: Float[Tensor, "episode examples"], first: int = 0) -> x
 
 
 def icl_errors(
-    model: HookedRootModule, task: Task, format: PromptFormat, episodes: Episodes
+    model: HookedRootModule, task: Task, format: Format, episodes: Episodes
 ) -> xr.DataArray:
     """Errors (episode, examples) of in-context learning, from one pass."""
-    prompt = format.context(episodes)
-    outputs = model(prompt.inputs, prompt.position_ids)[:, format.answers(episodes.shots)]
-    return label_errors(task.error(outputs, episodes.target))
+    return label_errors(task.error(Contexts(model, format, episodes).answers(), episodes.target))
 
 
 def task_vector_errors(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     queries: Episodes,
     layer: int,
-    position_ids: PositionIds = PositionIds.RESET,
+    position_ids: PositionIds | None = None,
 ) -> xr.DataArray:
     """Errors (episode, examples) of task-vector prompting with the carrier's vector of a layer.
 
@@ -44,8 +45,8 @@ def task_vector_errors(
         queries: what the zero-shot prompts ask: other examples of the same functions
             (`fresh_queries`).
     """
-    site = Site(layer, format.carrier)
-    _, first = format.tokens(format.carrier, episodes.shots)
+    carrier = carrier_of(format)
+    site, first = Site(layer, carrier), format.first_length(carrier)
     predictions = task_vector_predictions(model, format, episodes, queries, site, position_ids)
     return label_errors(task.error(predictions, queries.target[:, first:]), first)
 
@@ -54,10 +55,10 @@ def task_vector_errors(
 def best_layer(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     queries: Episodes,
-    position_ids: PositionIds = PositionIds.RESET,
+    position_ids: PositionIds | None = None,
 ) -> int:
     """The layer between two blocks whose task vector serves best at the longest context.
 
@@ -81,16 +82,16 @@ def best_layer(
 def zero_shot_errors(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     queries: Episodes,
-    position_ids: PositionIds = PositionIds.RESET,
+    position_ids: PositionIds | None = None,
 ) -> xr.DataArray:
     """Errors (episode, examples) of prompts without a context; `examples` only tells the query."""
     lengths = torch.arange(queries.shots, device=queries.x.device)[None]
     prompt = format.zero_shot(queries, lengths, position_ids)
-    outputs = model(prompt.inputs, prompt.position_ids)[:, -1]
-    outputs = rearrange(outputs, "(batch shot) d -> batch shot d", shot=queries.shots)
-    return label_errors(task.error(outputs, queries.target))
+    answers = residual_stream(model, prompt).answer()
+    answers = rearrange(answers, "(batch shot) d -> batch shot d", shot=queries.shots)
+    return label_errors(task.error(answers, queries.target))
 
 
 def oracle_errors(task: Task, episodes: Episodes) -> xr.DataArray:

@@ -69,6 +69,9 @@ def _decode(data: Any, hint: Any, kinds: dict[str, type], where: str) -> Any:
         if not (isinstance(hint, type | types.UnionType) and isinstance(value, hint)):
             raise InputError(f"{where} should be {_name(hint)}, got a {type(value).__name__}.")
         return value
+    if isinstance(hint, types.UnionType) and types.NoneType in typing.get_args(hint):
+        (given,) = (each for each in typing.get_args(hint) if each is not types.NoneType)
+        return None if data is None else _decode(data, given, kinds, where)
     if typing.get_origin(hint) is tuple:
         if not isinstance(data, list):
             raise InputError(f"{where} should be a list, got {data!r}.")

@@ -18,8 +18,9 @@ from tvlens.objectives import (
     RandomLengths,
     check_objective,
 )
+from tvlens.older_files import as_today
 from tvlens.optimization import Adam, Muon, Schedule
-from tvlens.prompts import ZXY, Episodes, PromptFormat
+from tvlens.prompts import ZXY, Episodes, TokenFormat
 from tvlens.tasks import (
     Bijections,
     LinearRegression,
@@ -113,7 +114,7 @@ class SeededExperiment:
         Raises:
             InputError: `data` does not describe an experiment of this class.
         """
-        experiment = from_json(data, [cls, *cls.PARTS, *own_kinds], where)
+        experiment = from_json(as_today(data), [cls, *cls.PARTS, *own_kinds], where)
         if not isinstance(experiment, cls):
             kind = type(experiment).__name__
             raise InputError(f"{where} is of the kind {kind}, expected {cls.__name__}.")
@@ -131,7 +132,7 @@ class Experiment(SeededExperiment):
         Bijections,
         Relations,
         MapKind,
-        PromptFormat,
+        TokenFormat,
         ModelConfig,
         Objective,
         AllLengths,
@@ -145,7 +146,7 @@ class Experiment(SeededExperiment):
         LinearRegression()
     )
     """What is learned in context."""
-    format: PromptFormat = ZXY
+    format: TokenFormat = ZXY
     """How examples become tokens."""
     model: ModelConfig = ModelConfig()
     """The transformer."""

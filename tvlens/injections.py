@@ -18,7 +18,7 @@ from tvlens.errors import InputError
 from tvlens.models import LinearTransformer
 from tvlens.models.linear_models import check_linear
 from tvlens.patching import Site, read, write
-from tvlens.prompts import Episodes
+from tvlens.prompts import Episodes, carrier_of
 
 Vectors = Float[Tensor, "batch arrow width"]
 SOURCES = ("own", "another function", "random", "zero")
@@ -65,7 +65,7 @@ def context_answers(
         left = torch.arange(episodes.shots, device=episodes.x.device)[:, None] < shown
         x, y = (each.masked_fill(left, 0.0) for each in (episodes.x, episodes.y))
         prompted = replace(episodes, x=x, y=y)
-    return model.answer(model.format.context(prompted, of=model.examples))
+    return model.answer(model.format.context(prompted))
 
 
 def read_vectors(
@@ -80,11 +80,11 @@ def read_vectors(
         layer: for `Injection.CORRECTED`; the paper reads behind the first layer.
     """
     if injection is Injection.CORRECTED:
-        return read(model, model.format.context(episodes), Site(layer, model.format.carrier))
+        return read(model, model.format.context(episodes), Site(layer, carrier_of(model.format)))
     x = F.pad(episodes.x[:, :-1], (0, 0, 0, 1))
     # Arrows are empty, so what they hold behind the first layer is what it adds.
     context = model.format.context(replace(episodes, x=x))
-    updates = read(model, context, Site(1, model.format.carrier))
+    updates = read(model, context, Site(1, carrier_of(model.format)))
     return updates / updates.norm(dim=-1, keepdim=True).mean(0)
 
 
@@ -114,8 +114,8 @@ def injected_answers(
         layer, vectors = 0, F.pad(vectors, (0, 0, arrows - count, 0))
     x = F.pad(query[:, None], (0, 0, vectors.shape[1] - 1, 0))
     empty = torch.zeros_like(x)
-    prompt = model.format.context(Episodes(x, empty, empty, query), of=model.examples)
-    return write(model, prompt, Site(layer, model.format.carrier), vectors)[:, -1]
+    prompt = model.format.context(Episodes(x, empty, empty, query))
+    return write(model, prompt, Site(layer, carrier_of(model.format)), vectors)[:, -1]
 
 
 def with_controls(
@@ -145,7 +145,7 @@ def check_triplets(
     if len(kinds) != 1:
         raise InputError(f"Expected models of one format, length and depth, got {sorted(kinds)}.")
     format, examples, n_layers = kinds.pop()
-    carrier = format.carrier
+    carrier = carrier_of(format)
     if episodes.shots != examples + 1 or not torch.equal(queries.params, episodes.params):
         raise InputError(
             f"Expected episodes of {examples + 1} shots, {examples} examples and a query, and "

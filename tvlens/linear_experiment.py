@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Generator
 
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
 from tvlens.experiment import SeededExperiment, TrainConfig
 from tvlens.models.linear_config import LinearConfig, TokenDropout
 from tvlens.optimization import Adam, Muon
-from tvlens.prompts import Episodes
+from tvlens.prompts import TRIPLET, ColumnFormat, Episodes, check_one_width
 from tvlens.tasks import LowRankRegression, MatrixRegression, Task
 
 if TYPE_CHECKING:
@@ -56,6 +55,7 @@ class LinearExperiment(SeededExperiment):
         MatrixRegression,
         LowRankRegression,
         LinearConfig,
+        ColumnFormat,
         TokenDropout,
         Sparsity,
         TrainConfig,
@@ -64,7 +64,7 @@ class LinearExperiment(SeededExperiment):
     )
     task: MatrixRegression | LowRankRegression | Task = MatrixRegression()
     """What is learned in context; x and y have the same width."""
-    format: DemonstrationFormat = DemonstrationFormat.TRIPLET
+    format: ColumnFormat = TRIPLET
     """How examples become tokens."""
     model: LinearConfig = LinearConfig()
     """The transformer."""
@@ -76,11 +76,7 @@ class LinearExperiment(SeededExperiment):
     """Seed of initial weights and training data."""
 
     def __post_init__(self) -> None:
-        if self.task.d_x != self.task.d_y:
-            raise InputError(
-                f"A linear transformer needs x and y of one width, got {self.task.d_x} and "
-                f"{self.task.d_y}. Take a task of maps from R^d to R^d, as MatrixRegression."
-            )
+        check_one_width(self.task.d_x, self.task.d_y)
 
     def build_model(
         self, *, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32

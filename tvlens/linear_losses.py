@@ -6,11 +6,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.losses import Losses
 from tvlens.models import LinearTransformer
 from tvlens.models.linear_config import LinearConfig
-from tvlens.prompts import Episodes, Prompt
+from tvlens.prompts import ColumnFormat, Episodes, Prompt
 from tvlens.tasks import Task
 
 
@@ -39,7 +38,7 @@ class Answering(Protocol):
 def linear_losses(
     model: LinearTransformer,
     task: Task,
-    format: DemonstrationFormat,
+    format: ColumnFormat,
     episodes: Episodes,
     sparsity: float,
     *,
@@ -61,7 +60,7 @@ def linear_losses(
 def query_losses(
     model: Answering,
     task: Task,
-    format: DemonstrationFormat,
+    format: ColumnFormat,
     episodes: Episodes,
     *,
     generator: Generator,

@@ -6,7 +6,6 @@ Maps are of R^4, unless a variant says another d: `triplet-2x8-d8-keep80`.
 
 from dataclasses import replace
 
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.linear_experiment import LINEAR_TRAINING, LinearExperiment, Sparsity
 from tvlens.models.linear_config import (
     AttentionWeights,
@@ -15,13 +14,14 @@ from tvlens.models.linear_config import (
     LinearConfig,
     TokenDropout,
 )
+from tvlens.prompts import INSEPARABLE, PAIRWISE, SINGLE, TRIPLET, ColumnFormat
 from tvlens.tasks import MatrixRegression
 
 DEPTHS = {
-    DemonstrationFormat.SINGLE: (1, 2, 3),
-    DemonstrationFormat.PAIRWISE: (2, 3),
-    DemonstrationFormat.TRIPLET: (2, 3),
-    DemonstrationFormat.INSEPARABLE: (2, 3),
+    SINGLE: (1, 2, 3),
+    PAIRWISE: (2, 3),
+    TRIPLET: (2, 3),
+    INSEPARABLE: (2, 3),
 }
 """Layers that a format is tried with: with separate tokens, one layer learns nothing. With three,
 seeds end in minima of different depth, the worst of which are no better than two layers."""
@@ -40,12 +40,10 @@ SPARSITY = Sparsity(2.5e-4)
 """Of the variants whose D is looked at: without, entries that cancel each other grow."""
 
 
-def linear_experiment(
-    format: DemonstrationFormat, n_layers: int, examples: int
-) -> LinearExperiment:
+def linear_experiment(format: ColumnFormat, n_layers: int, examples: int) -> LinearExperiment:
     """The plain experiment of a format, depth and number of examples."""
     train = replace(LINEAR_TRAINING, examples=examples)
-    inseparable = format is DemonstrationFormat.INSEPARABLE
+    inseparable = format == INSEPARABLE
     first = FirstLayer.LIFTS if inseparable else FirstLayer.FULL
     model = LinearConfig(n_layers, first_layer=first)
     return LinearExperiment(format=format, model=model, train=train)
@@ -58,9 +56,9 @@ def with_dropout(experiment: LinearExperiment, keep: float, kind: DropoutKind) -
 
 
 def _presets() -> dict[str, LinearExperiment]:
-    pairwise, triplet = DemonstrationFormat.PAIRWISE, DemonstrationFormat.TRIPLET
+    pairwise, triplet = PAIRWISE, TRIPLET
     presets = {
-        f"{format}-{n_layers}x{examples}": linear_experiment(format, n_layers, examples)
+        f"{format.name}-{n_layers}x{examples}": linear_experiment(format, n_layers, examples)
         for format, depths in DEPTHS.items()
         for n_layers in depths
         for examples in EXAMPLES
@@ -68,13 +66,13 @@ def _presets() -> dict[str, LinearExperiment]:
     for n_layers in DEPTHS[triplet]:
         presets[f"triplet-{n_layers}x1"] = linear_experiment(triplet, n_layers, 1)
     for format in (pairwise, triplet):
-        plain = presets[f"{format}-2x5"]
-        presets[f"{format}-2x5-sparse"] = replace(plain, sparsity=SPARSITY)
+        plain = presets[f"{format.name}-2x5"]
+        presets[f"{format.name}-2x5-sparse"] = replace(plain, sparsity=SPARSITY)
         for keep in KEEPS:
             dropped = with_dropout(plain, keep, DropoutKind.INPUT)
-            presets[f"{format}-2x5-keep{round(100 * keep)}"] = dropped
+            presets[f"{format.name}-2x5-keep{round(100 * keep)}"] = dropped
         for ending, kind in OTHER_DROPOUT.items():
-            presets[f"{format}-2x5-keep80-{ending}"] = with_dropout(plain, 0.8, kind)
+            presets[f"{format.name}-2x5-keep80-{ending}"] = with_dropout(plain, 0.8, kind)
     deep, plain = presets["triplet-3x5"], presets["triplet-2x5"]
     presets["triplet-3x5-keep80"] = with_dropout(deep, 0.8, DropoutKind.INPUT)
     wide = replace(linear_experiment(triplet, 2, 8), task=MatrixRegression(8))

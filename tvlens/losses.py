@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from tvlens.models import HookedTransformer
 from tvlens.objectives import AllLengths, LastLength, Objective, Query, RandomLengths
-from tvlens.prompts import Episodes, PromptFormat
+from tvlens.prompts import Episodes, TokenFormat
 from tvlens.task_vectors import carrier_vectors, prompted_outputs
 from tvlens.tasks import Task, fresh_queries
 
@@ -24,7 +24,7 @@ class Losses(NamedTuple):
 def losses(
     model: HookedTransformer,
     task: Task,
-    format: PromptFormat,
+    format: TokenFormat,
     episodes: Episodes,
     objective: Objective,
     *,
@@ -38,7 +38,7 @@ def losses(
         generator: draws context lengths and fresh queries; on the episodes' device.
     """
     prompt = format.context(episodes)
-    answers = format.answers(episodes.shots)
+    answers = prompt.answers.only
     if objective.tvp_weight == 0:
         outputs = model(prompt.inputs, prompt.position_ids, only=answers)
         icl = task.loss(outputs, episodes.target).mean() / task.scale
@@ -53,7 +53,7 @@ def losses(
     queries = episodes
     if objective.query is Query.FRESH:
         queries = fresh_queries(task, episodes, generator=generator)
-    vectors = carrier_vectors(format, residual, lengths, episodes.shots)
+    vectors = carrier_vectors(format, prompt, residual, lengths)
     if objective.stop_gradient:
         vectors = vectors.detach()
     zero_shot = format.zero_shot(queries, lengths, objective.position_ids)
@@ -64,7 +64,7 @@ def losses(
 
 
 def context_lengths(
-    objective: Objective, format: PromptFormat, episodes: Episodes, *, generator: Generator
+    objective: Objective, format: TokenFormat, episodes: Episodes, *, generator: Generator
 ) -> Int[Tensor, "batch length"]:
     """The context lengths that the TVP loss tries in each episode; at least 1 each."""
     batch, longest, device = episodes.batch, episodes.shots - 1, episodes.x.device

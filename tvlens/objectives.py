@@ -8,7 +8,7 @@ import enum
 from dataclasses import dataclass
 
 from tvlens.errors import InputError
-from tvlens.prompts import PositionIds, PromptFormat
+from tvlens.prompts import PositionIds, TokenFormat
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Objective:
             raise InputError(f"tvp_weight and tvp_layer cannot be negative, got {self}.")
 
 
-def check_objective(objective: Objective, format: PromptFormat, n_layers: int) -> None:
+def check_objective(objective: Objective, format: TokenFormat, n_layers: int) -> None:
     """Raise InputError if the objective makes no sense for a format and depth."""
     if objective.tvp_weight == 0:
         return

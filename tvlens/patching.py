@@ -1,4 +1,4 @@
-"""Reading and writing the residual stream, and task-vector prompting as it is defined.
+"""Reading and writing the residual stream.
 
 This works on any `HookedRootModule` that is called as `model(inputs, position_ids)`, returns "batch
 position d_out" and names its residual stream as TransformerLens does (`blocks.{l}.hook_resid_pre`,
@@ -7,16 +7,15 @@ position d_out" and names its residual stream as TransformerLens does (`blocks.{
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
 from tvlens.errors import InputError
 from tvlens.hooks import Edit, hooked_pass
-from tvlens.prompts import Episodes, PositionIds, Prompt, PromptFormat, Role
+from tvlens.prompts import Places, Prompt, Role
 
 
 @dataclass(frozen=True)
@@ -30,21 +29,36 @@ class Site:
     occurrence: int | None = None
     """Which one of those tokens, counted as in a list (-1 is the last); all of them if None."""
 
-    def positions(self, prompt: Prompt) -> list[int]:
+    def places(self, prompt: Prompt) -> Places:
         """Where the site stands in a prompt.
 
         Raises:
             InputError: the prompt has no such token.
         """
-        positions = prompt.positions(self.role)
-        if self.occurrence is not None and -len(positions) <= self.occurrence < len(positions):
-            return [positions[self.occurrence]]
-        if not positions or self.occurrence is not None:
+        places = prompt.places(self.role)
+        if self.occurrence is None:
+            return places
+        if not -places.count <= self.occurrence < places.count:
             raise InputError(
-                f"{self} is not in this prompt, which has {len(positions)} tokens of that role; "
-                f"its tokens are {' '.join(prompt.roles)}."
+                f"{self} is not in this prompt, which has {places.count} tokens of that role."
             )
-        return positions
+        return places.only(self.occurrence)
+
+
+@dataclass(frozen=True)
+class QuerySite:
+    """All tokens of the example that a prompt asks last, at a layer."""
+
+    layer: int
+    """Residual boundary."""
+
+    def places(self, prompt: Prompt) -> Places:
+        """Where the tokens stand in a prompt."""
+        return prompt.query
+
+
+AnySite = TypeVar("AnySite", bound=Site | QuerySite)
+"""Sites are the keys of what is read and written."""
 
 
 def count_layers(model: HookedRootModule) -> int:
@@ -56,26 +70,26 @@ def count_layers(model: HookedRootModule) -> int:
 
 
 def read(
-    model: HookedRootModule, prompt: Prompt, site: Site
+    model: HookedRootModule, prompt: Prompt, site: Site | QuerySite
 ) -> Float[Tensor, "batch token d_model"]:
     """The residual stream at a site, one vector for each of its tokens; gradients flow through."""
     return read_all(model, prompt, [site])[site]
 
 
 def read_all(
-    model: HookedRootModule, prompt: Prompt, sites: Sequence[Site]
-) -> dict[Site, Float[Tensor, "batch token d_model"]]:
+    model: HookedRootModule, prompt: Prompt, sites: Sequence[AnySite]
+) -> dict[AnySite, Float[Tensor, "batch token d_model"]]:
     """The residual stream at several sites, from one pass."""
-    positions = {site: site.positions(prompt) for site in sites}
+    places = {site: site.places(prompt) for site in sites}
     names = {site: residual_name(model, site.layer) for site in sites}
     residuals = hooked_pass(model, prompt, read=names.values()).activations
-    return {site: residuals[names[site]][:, positions[site]] for site in sites}
+    return {site: places[site].read(residuals[names[site]]) for site in sites}
 
 
 def write(
     model: HookedRootModule,
     prompt: Prompt,
-    site: Site,
+    site: Site | QuerySite,
     value: Float[Tensor, "batch token d_model"],
 ) -> Float[Tensor, "batch position d_out"]:
     """The model's outputs when the residual stream at a site is replaced by `value`."""
@@ -85,7 +99,7 @@ def write(
 def write_all(
     model: HookedRootModule,
     prompt: Prompt,
-    values: Mapping[Site, Float[Tensor, "batch token d_model"]],
+    values: Mapping[AnySite, Float[Tensor, "batch token d_model"]],
 ) -> Float[Tensor, "batch position d_out"]:
     """The model's outputs when the residual stream is replaced at several sites.
 
@@ -100,57 +114,24 @@ def write_all(
 def written(
     model: HookedRootModule,
     prompt: Prompt,
-    values: Mapping[Site, Float[Tensor, "batch token d_model"]],
+    values: Mapping[AnySite, Float[Tensor, "batch token d_model"]],
 ) -> dict[str, Edit]:
     """The edits of `tvlens.hooks.hooked_pass` that replace the residual stream at several sites."""
-    placed: dict[str, list[tuple[list[int], Tensor, Site]]] = {}
+    placed: dict[str, list[tuple[Places, Tensor, Site | QuerySite]]] = {}
     for site, value in values.items():
-        place = (site.positions(prompt), value, site)
+        place = (site.places(prompt), value, site)
         placed.setdefault(residual_name(model, site.layer), []).append(place)
 
     def replaced(name: str) -> Edit:
         def edit(residual: Tensor) -> Tensor:
-            for positions, value, site in placed[name]:
-                _check_fits(value, residual, positions, site)
-                index = torch.tensor(positions, device=residual.device)
-                residual = residual.index_copy(1, index, value)
+            for places, value, site in placed[name]:
+                _check_fits(value, residual, places, site)
+                residual = places.write(residual, value)
             return residual
 
         return edit
 
     return {name: replaced(name) for name in placed}
-
-
-def task_vector_predictions(
-    model: HookedRootModule,
-    format: PromptFormat,
-    episodes: Episodes,
-    queries: Episodes,
-    site: Site,
-    position_ids: PositionIds = PositionIds.RESET,
-) -> Float[Tensor, "batch length d_y"]:
-    """Task-vector prompting (Yang et al., arXiv 2501.09240): what one vector lets a model predict.
-
-    Each vector is read at `site` in the context and written at the same layer into a zero-shot
-    prompt for a query: at the token of the same role, or at the carrier for a role (y) that a
-    zero-shot prompt does not have.
-
-    Args:
-        queries: example n is asked with the vector of n examples. Where the site has seen x, these
-            must be other examples than the episodes' own.
-
-    Returns:
-        Predictions for the context lengths that the role can be read at (see
-        `PromptFormat.tokens`) up to shots - 1.
-    """
-    _, first = format.tokens(site.role, episodes.shots)
-    vectors = read(model, format.context(episodes), site)
-    lengths = torch.arange(first, episodes.shots, device=vectors.device)[None]
-    prompt = format.zero_shot(queries, lengths, position_ids)
-    place = Site(site.layer, format.written_role(site.role))
-    values = rearrange(vectors, "batch length d -> (batch length) 1 d")
-    outputs = write(model, prompt, place, values)[:, -1]
-    return rearrange(outputs, "(batch length) d -> batch length d", length=lengths.shape[1])
 
 
 def residual_name(model: HookedRootModule, layer: int) -> str:
@@ -169,8 +150,8 @@ def residual_name(model: HookedRootModule, layer: int) -> str:
     return f"blocks.{layer}.hook_resid_pre"
 
 
-def _check_fits(value: Tensor, residual: Tensor, positions: list[int], site: Site) -> None:
-    expected = (residual.shape[0], len(positions), residual.shape[2])
+def _check_fits(value: Tensor, residual: Tensor, places: Places, site: Site | QuerySite) -> None:
+    expected = (residual.shape[0], places.count, residual.shape[2])
     for what, got, wanted in (
         ("shape", tuple(value.shape), expected),
         ("dtype", value.dtype, residual.dtype),

@@ -12,7 +12,7 @@ from tvlens.experiment import Experiment, TrainConfig
 from tvlens.models import ModelConfig, Positions
 from tvlens.objectives import AllLengths, Objective, Query, RandomLengths
 from tvlens.optimization import Adam, Muon, Schedule
-from tvlens.prompts import ARROW, ZXY, PromptFormat
+from tvlens.prompts import ARROW, ZXY, TokenFormat
 from tvlens.tasks import Bijections, LinearRegression, Relations, Sinusoid, Task, TokenOffset
 
 TASKS: dict[str, Task] = {
@@ -22,7 +22,7 @@ TASKS: dict[str, Task] = {
 }
 MAPS: dict[str, Task] = {"bijections": Bijections(), "relations": Relations()}
 """Tasks of arXiv 2506.09048, and a counter-example: small presets in format arrow only."""
-FORMATS: dict[str, PromptFormat] = {"": ZXY, "-arrow": ARROW}
+FORMATS: dict[str, TokenFormat] = {"": ZXY, "-arrow": ARROW}
 
 SMALL_MODEL = ModelConfig(n_layers=3, d_model=64, positions=Positions.ROTARY, init_std=0.2)
 SMALL_SIZES = {
@@ -57,14 +57,14 @@ PAPER_TRAINING = TrainConfig(
 )
 
 
-def small(task_name: str, format: PromptFormat, tvp_weight: float) -> Experiment:
+def small(task_name: str, format: TokenFormat, tvp_weight: float) -> Experiment:
     """A small experiment, with or without a TVP loss.
 
     A vanilla one gets more steps, so that both run the same number of tokens through the model.
     """
     n_layers, batch, steps = SMALL_SIZES[task_name]
     optimizer = Muon(learning_rate=SMALL_RATE)
-    steps = round(ARROW_STEPS * steps) if format is ARROW else steps
+    steps = round(ARROW_STEPS * steps) if format == ARROW else steps
     train = TrainConfig(steps=steps, batch=batch, optimizer=optimizer, checkpoint_every=500)
     objective = _objective(format, tvp_weight, n_layers)
     if tvp_weight == 0:
@@ -78,14 +78,14 @@ def small(task_name: str, format: PromptFormat, tvp_weight: float) -> Experiment
     return Experiment(task, format, model, objective, train)
 
 
-def paper(task_name: str, format: PromptFormat, tvp_weight: float, size: str) -> Experiment:
+def paper(task_name: str, format: TokenFormat, tvp_weight: float, size: str) -> Experiment:
     """An experiment with the recipe of arXiv 2501.09240."""
     model = PAPER_MODELS[size]
     objective = _objective(format, tvp_weight, model.n_layers)
     return Experiment(TASKS[task_name], format, model, objective, PAPER_TRAINING)
 
 
-def _objective(format: PromptFormat, tvp_weight: float, n_layers: int) -> Objective:
+def _objective(format: TokenFormat, tvp_weight: float, n_layers: int) -> Objective:
     query = Query.FRESH if format.carrier_sees_query else Query.NEXT
     if tvp_weight == 0:
         return Objective()

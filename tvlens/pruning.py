@@ -39,10 +39,10 @@ def pruned_answers(
             f"Skipping blocks needs a HookedTransformer, got {type(model).__name__}. What pruning "
             "costs in quality, tvlens.analysis.pruning measures for any model."
         )
-    if not 1 <= kept <= len(prompt.roles):
+    if not 1 <= kept <= prompt.length:
         raise InputError(
-            f"Cannot keep the last {kept} of {len(prompt.roles)} tokens; give 1 to "
-            f"{len(prompt.roles)}, such as len(format.query)."
+            f"Cannot keep the last {kept} of {prompt.length} tokens; give 1 to "
+            f"{prompt.length}, such as len(format.query)."
         )
     last, ids = slice(-kept, None), prompt.position_ids
     residual = model(prompt.inputs, ids, stop_at_layer=layer, only=last)

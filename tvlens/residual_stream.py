@@ -15,8 +15,9 @@ from transformer_lens import HookedRootModule
 
 from tvlens.hooks import Edit, attached, hooked_pass
 from tvlens.models import HookedTransformer
-from tvlens.patching import Site, count_layers, read_all, residual_name, write_all
-from tvlens.prompts import Prompt, Role
+from tvlens.models.protocol import is_causal
+from tvlens.patching import AnySite, QuerySite, Site, count_layers, residual_name, write_all
+from tvlens.prompts import AlignedPrompt, Answers, Prompt, Role
 
 
 class Rerun(NamedTuple):
@@ -36,19 +37,19 @@ class ResidualStream(Protocol):
         """Number of blocks, which is the last layer."""
         ...
 
-    def read(self, site: Site) -> Float[Tensor, "batch token d_model"]:
+    def read(self, site: Site | QuerySite) -> Float[Tensor, "batch token d_model"]:
         """The stream at a site, as `tvlens.patching.read` gives it."""
         ...
 
-    def outputs(self, only: slice) -> Float[Tensor, "batch query d_out"]:
-        """The model's outputs at some positions."""
+    def answers(self) -> Float[Tensor, "batch answer d_y"]:
+        """The predictions at all places where the prompt is answered."""
         ...
 
     def answer(
-        self, values: Mapping[Site, Float[Tensor, "batch _ d_model"]]
-    ) -> Float[Tensor, "batch d_out"]:
-        """The output at the last token when the stream is replaced at some sites, as
-        `tvlens.patching.write_all` gives it.
+        self, values: Mapping[AnySite, Float[Tensor, "batch _ d_model"]] | None = None
+    ) -> Float[Tensor, "batch d_y"]:
+        """The last prediction when the stream is replaced at some sites, as
+        `tvlens.patching.write_all` gives it; as it is if at none.
         """
         ...
 
@@ -69,7 +70,7 @@ class ResidualStream(Protocol):
 
 def residual_stream(model: HookedRootModule, prompt: Prompt) -> ResidualStream:
     """The residual stream of a prompt, from one pass."""
-    if isinstance(model, HookedTransformer):
+    if isinstance(model, HookedTransformer) and is_causal(model):
         return _StoredStream(model, prompt)
     return _HookedStream(model, prompt)
 
@@ -86,19 +87,22 @@ class _HookedStream:
     def __init__(self, model: HookedRootModule, prompt: Prompt) -> None:
         self.model, self.prompt = model, prompt
         self.n_layers = count_layers(model)
-        layers = range(self.n_layers + 1)
-        sites = [Site(layer, role) for layer in layers for role in dict.fromkeys(prompt.roles)]
-        self.sites = read_all(model, prompt, sites)
+        names = {layer: residual_name(model, layer) for layer in range(self.n_layers + 1)}
+        ran = hooked_pass(model, prompt, read=names.values())
+        self.layers = {layer: ran.activations[name] for layer, name in names.items()}
+        self._answers = _predictions(prompt.answers, ran.outputs)
 
-    def read(self, site: Site) -> Tensor:
-        tokens = self.sites[Site(site.layer, site.role)]
-        return tokens if site.occurrence is None else tokens[:, site.occurrence][:, None]
+    def read(self, site: Site | QuerySite) -> Tensor:
+        return site.places(self.prompt).read(self.layers[site.layer])
 
-    def outputs(self, only: slice) -> Tensor:
-        return self.model(self.prompt.inputs, self.prompt.position_ids)[:, only]
+    def answers(self) -> Tensor:
+        return self._answers
 
-    def answer(self, values: Mapping[Site, Tensor]) -> Tensor:
-        return write_all(self.model, self.prompt, values)[:, -1]
+    def answer(self, values: Mapping[AnySite, Tensor] | None = None) -> Tensor:
+        if not values:
+            return self._answers[:, -1]
+        outputs = write_all(self.model, self.prompt, values)
+        return _predictions(self.prompt.answers.last, outputs)[:, -1]
 
     def rerun(
         self, edits: Mapping[str, Edit], *, layer: int, tokens: int, copies: int = 1
@@ -120,32 +124,47 @@ class _StoredStream:
         for layer in range(model.n_layers):
             self.layers.append(self._next(layer, self.layers[-1], 0))
 
-    def read(self, site: Site) -> Tensor:
-        return self.layers[site.layer][:, site.positions(self.prompt)]
+    def read(self, site: Site | QuerySite) -> Tensor:
+        return site.places(self.prompt).read(self.layers[site.layer])
 
-    def outputs(self, only: slice) -> Tensor:
-        return self.model(self.layers[-1], start_at_layer=self.n_layers, only=only)
+    def answers(self) -> Tensor:
+        return self._predictions(self.prompt.answers, self.layers[-1], 0)
 
-    def answer(self, values: Mapping[Site, Tensor]) -> Tensor:
-        top, last = self.n_layers, len(self.prompt.roles) - 1
-        where = {site: site.positions(self.prompt) for site in values}
-        left = min((min(positions) for positions in where.values()), default=last)
+    def answer(self, values: Mapping[AnySite, Tensor] | None = None) -> Tensor:
+        values = values or {}
+        top, answers = self.n_layers, self.prompt.answers.last
+        where = {site: site.places(self.prompt) for site in values}
+        first = range(self.prompt.length)[answers.only][0]
+        left = min((places.leftmost for places in where.values()), default=first)
         lowest = min((site.layer for site in values), default=top)
         tail = self.layers[lowest][:, left:]
         for layer in range(lowest, top + 1):
             for site, value in values.items():
                 if site.layer == layer:
-                    tail = _replace(tail, left, where[site], value)
+                    places, kept = where[site].after(left)
+                    tail = places.write(tail, value[:, kept])
             if layer < top:
                 before = self.layers[layer][:, :left]
-                left = last if layer == top - 1 else left
+                # Above the last block only what is answered counts.
+                left = first if layer == top - 1 and self._aligned else left
                 tail = self._next(layer, torch.cat([before, tail], dim=1), left)
-        return self.model(tail[:, -1:], start_at_layer=top)[:, 0]
+        return self._predictions(answers, tail, left)[:, -1]
+
+    @property
+    def _aligned(self) -> bool:
+        return isinstance(self.prompt, AlignedPrompt)
+
+    def _predictions(self, answers: Answers, stream: Tensor, left: int) -> Tensor:
+        """What is said at some answers, from the last stream of the tokens from `left` on."""
+        needed = range(self.prompt.length)[answers.only]
+        only = slice(needed.start - left, needed.stop - left, needed.step)
+        outputs = self.model(stream, start_at_layer=self.n_layers, only=only)
+        return answers.predictions(outputs)
 
     def rerun(
         self, edits: Mapping[str, Edit], *, layer: int, tokens: int, copies: int = 1
     ) -> Rerun:
-        left, ids = len(self.prompt.roles) - tokens, self.prompt.repeated(copies).position_ids
+        left, ids = self.prompt.length - tokens, self.prompt.repeated(copies).position_ids
         layers = {layer: self.layers[layer][:, left:].repeat(copies, 1, 1)}
         functions = {name: lambda name, activation: edits[name](activation) for name in edits}
         with attached(self.model, functions):
@@ -164,13 +183,7 @@ class _StoredStream:
         return self.model(residual, self.prompt.position_ids, **step, only=only)
 
 
-def _replace(
-    tail: Float[Tensor, "batch token d_model"],
-    left: int,
-    positions: list[int],
-    value: Float[Tensor, "batch _ d_model"],
-) -> Float[Tensor, "batch token d_model"]:
-    """The tokens from position `left` on, with `value` at those of `positions` that are there."""
-    kept = [token for token, position in enumerate(positions) if position >= left]
-    index = torch.tensor([positions[token] - left for token in kept], device=tail.device)
-    return tail.index_copy(1, index.long(), value[:, kept])
+def _predictions(
+    answers: Answers, outputs: Float[Tensor, "batch position d_out"]
+) -> Float[Tensor, "batch answer d_y"]:
+    return answers.predictions(outputs[:, answers.only])

@@ -28,6 +28,7 @@ from tvlens.experiment import Experiment
 from tvlens.files import read_json, writable_folder, write_json
 from tvlens.linear_seeds import LinearSeeds
 from tvlens.models import HookedTransformer
+from tvlens.older_files import as_today
 from tvlens.provenance import provenance
 from tvlens.results import History
 from tvlens.snapshots import save_snapshot, snapshot_files, snapshot_steps
@@ -133,7 +134,7 @@ def load_run(
     if trained_kind(folder) == "LinearExperiment":
         raise InputError(
             f"{folder} is a run of a linear transformer, which is loaded by `load_linear_run` and "
-            "cannot be asked where a model of a `PromptFormat` is expected."
+            "cannot be asked where a model of a `TokenFormat` is expected."
         )
     experiment = _load_experiment(folder, own_kinds)
     return Run(experiment, *load_trained(experiment, folder, device))
@@ -205,7 +206,7 @@ def load_pretrained(name: str, *, device: str | None = None) -> Run:
     if name in {each.name for each in PRETRAINED_LINEAR.iterdir()}:
         raise InputError(
             f"{name!r} are linear transformers, which are loaded by `load_pretrained_linear` and "
-            "cannot be asked where a model of a `PromptFormat` is expected."
+            "cannot be asked where a model of a `TokenFormat` is expected."
         )
     if name not in names:
         raise InputError(f"There is no pretrained model {name!r}.{did_you_mean(name, names)}")
@@ -237,7 +238,7 @@ def _check_free(folder: Path, experiment: Trainable[Model], resume: bool) -> Non
             raise InputError(
                 f"{folder} holds an unfinished run; resume it, or give another folder."
             )
-        stored = read_json(folder / EXPERIMENT)
+        stored = as_today(read_json(folder / EXPERIMENT))
         asked = experiment.to_json()
         if stored != asked:
             raise InputError(

@@ -12,7 +12,7 @@ from transformer_lens import HookedRootModule
 
 from tvlens.hooks import check_hook_points, hooked_pass
 from tvlens.patching import count_layers
-from tvlens.prompts import Episodes, PromptFormat
+from tvlens.prompts import Episodes, Format
 from tvlens.tasks import Task
 
 MEASURES = ("per_head", "joint")
@@ -20,11 +20,11 @@ MEASURES = ("per_head", "joint")
 
 
 def attention_saliency(
-    model: HookedRootModule, task: Task, format: PromptFormat, episodes: Episodes
+    model: HookedRootModule, task: Task, format: Format, episodes: Episodes
 ) -> Float[Tensor, "measure episode block query key"]:
     """Saliency of each edge for the loss of the last answer, by the two `MEASURES`.
 
-    Needs memory for the patterns of all heads: give some episodes at a time (`tvlens.chunks`).
+    Needs memory for the patterns of all heads: give some episodes at a time.
 
     Raises:
         InputError: the model has no hook points of attention patterns.
@@ -35,7 +35,7 @@ def attention_saliency(
 
 @torch.enable_grad()
 def attention_times_gradient(
-    model: HookedRootModule, task: Task, format: PromptFormat, episodes: Episodes
+    model: HookedRootModule, task: Task, format: Format, episodes: Episodes
 ) -> Float[Tensor, "episode block head query key"]:
     """A dL/dA for the attention A of each edge in each head, and the loss L of the last answer.
 
@@ -48,7 +48,9 @@ def attention_times_gradient(
     check_hook_points(model, names)
     prompt = format.context(episodes)
     outputs, patterns = hooked_pass(model, prompt, read=names, edits=dict.fromkeys(names, _tracked))
-    loss = task.loss(outputs[:, -1], episodes.target[:, -1]).sum()
+    answers = prompt.answers.last
+    prediction = answers.predictions(outputs[:, answers.only])[:, -1]
+    loss = task.loss(prediction, episodes.target[:, -1]).sum()
     attention = [patterns[name] for name in names]
     gradients = torch.autograd.grad(loss, attention)
     products = [a.detach() * g for a, g in zip(attention, gradients, strict=True)]

@@ -9,12 +9,12 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.chunks import chunks
 from tvlens.errors import InputError
 from tvlens.models import HookedTransformer, Positions
 from tvlens.patching import Site, count_layers
 from tvlens.progress import progress
-from tvlens.prompts import PositionIds, PromptFormat
+from tvlens.prompts import Format, PositionIds, carrier_of
+from tvlens.prompts.chunks import chunks
 from tvlens.residual_stream import residual_stream
 from tvlens.shifts import Shift, Trial
 from tvlens.tasks import Task
@@ -27,13 +27,13 @@ IN_CONTEXT, PROMPTED = 0, 1  # The queries of a trial.
 def shifted_errors(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     trial: Trial,
     shifts: Sequence[Shift],
     *,
     layer: int,
     generator: Generator,
-    position_ids: PositionIds = PositionIds.RESET,
+    position_ids: PositionIds | None = None,
 ) -> xr.Dataset:
     """Errors of the same episodes under each shift, at the end of their contexts.
 
@@ -81,17 +81,17 @@ def shifted_errors(
         },
         attrs={
             "layer": layer,
-            "carrier": format.carrier.value,
+            "carrier": carrier_of(format).value,
             "format": format.name,
             "task": type(task).__name__,
-            "position_ids": position_ids.value,
+            "position_ids": (position_ids or format.position_ids).value,
             "episodes": _fingerprint(task, trial, seed),
         },
     )
 
 
 def _rehearsed_length(
-    model: HookedRootModule, format: PromptFormat, task: Task, trial: Trial, shift: Shift
+    model: HookedRootModule, format: Format, task: Task, trial: Trial, shift: Shift
 ) -> int:
     """The length of the context under a shift, tried on the first episode.
 
@@ -118,16 +118,16 @@ def _rehearsed_length(
 def _errors(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     trial: Trial,
     knowing: Task,
     layer: int,
-    position_ids: PositionIds,
+    position_ids: PositionIds | None,
 ) -> Float[Tensor, "mode episode"]:
     """Errors of every mode on one trial."""
     n = trial.examples
     tokens = format.n_tokens(n + 1) + len(format.query)
-    site, last = Site(layer, format.carrier, -1), slice(-1, None)
+    site = Site(layer, carrier_of(format), -1)
     longest = torch.tensor([[n]], device=trial.context.x.device)
     parts = []
     for rows in chunks(trial.context, tokens):
@@ -141,9 +141,9 @@ def _errors(
         parts.append(
             torch.stack(
                 [
-                    task.error(context.outputs(last)[:, 0], asked),
+                    task.error(context.answer(), asked),
                     task.error(alone.answer({site: context.read(site)}), prompted),
-                    task.error(alone.outputs(last)[:, 0], prompted),
+                    task.error(alone.answer(), prompted),
                     task.error(knowing.oracle(shown.x, shown.y, query)[:, 0], asked),
                 ]
             )

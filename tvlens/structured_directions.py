@@ -9,9 +9,8 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from tvlens import theory
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.models import AttentionWeights, FirstLayer, LinearTransformer
-from tvlens.prompts import Role
+from tvlens.prompts import TRIPLET, ColumnFormat, Role
 from tvlens.structured_weights import (
     live_bias,
     live_entries,
@@ -62,7 +61,7 @@ def directions(
         yield from _across(model, layer, steps, draws, generator)
     yield _readout(model, steps)
     yield _dead(model, steps, generator)
-    if model.format is DemonstrationFormat.TRIPLET and not model.config.causal:
+    if model.format == TRIPLET and not model.config.causal:
         yield _turned_arrows(model, steps, generator)
     scalar = model.config.weights is AttentionWeights.SCALAR
     if model.n_layers == 2 and scalar and not model.config.causal:
@@ -70,7 +69,7 @@ def directions(
 
 
 def structured_parts(
-    D: Float[Tensor, "position position"], format: DemonstrationFormat
+    D: Float[Tensor, "position position"], format: ColumnFormat
 ) -> dict[str, Float[Tensor, "position position"]]:
     """The point of S_P nearest to D as the sum of its parts, by what they move."""
     nearest, size = nearest_structure(D, format), len(format.roles)
@@ -79,7 +78,7 @@ def structured_parts(
     parts = {"query": query}
     if Role.ARROW in format.roles:
         arrows = torch.zeros(len(D), dtype=torch.bool)
-        arrows[format.tokens(Role.ARROW, len(D) // size - 1)] = True
+        arrows[format.tokens(Role.ARROW, len(D) // size)] = True
         parts["query"] = query * ~arrows
         parts["arrows"] = nearest * (arrows[:, None] & arrows)
         parts["task vectors"] = nearest * (~arrows[:, None] & arrows)
@@ -110,7 +109,7 @@ def _across(
     D, live = live_bias(model, layer), live_entries(model, layer)
     if Role.ARROW in model.format.roles:
         # Those of y are dead: whatever x of the query gives to arrows, an L4 kron L5 can.
-        live[-len(model.format.roles), model.format.tokens(Role.ARROW, model.examples)] = False
+        live[-len(model.format.roles), model.format.tokens(Role.ARROW, model.examples + 1)] = False
     for _ in range(draws):
         drawn = torch.randn(D.shape, generator=generator, dtype=D.dtype) * live
         off = (drawn - theory.project_tangent(drawn, D, model.format)) * live
@@ -153,8 +152,8 @@ def _turned_arrows(
     plane = torch.linalg.qr(torch.randn(shots, 2, generator=generator, dtype=torch.float64)).Q
     turn = math.pi / 2 * (plane[:, :1] @ plane[:, 1:].T - plane[:, 1:] @ plane[:, :1].T)
     turned = torch.matrix_exp(steps.double()[:, None, None] * turn)
-    arrows = model.format.tokens(Role.ARROW, model.examples)
-    everywhere = torch.eye(model.format.n_tokens(model.examples), dtype=torch.float64)
+    arrows = model.format.tokens(Role.ARROW, model.examples + 1)
+    everywhere = torch.eye(model.format.n_tokens(model.examples + 1), dtype=torch.float64)
     everywhere = everywhere.repeat(len(steps), 1, 1)
     everywhere[:, arrows, arrows] = turned
     weights = {}
@@ -172,9 +171,9 @@ def _cancelling(
     first layer: entries for x and for y change, and cancel.
     """
     first, second = structured_layers(model)
-    n, tokens = model.examples, model.format.n_tokens(model.examples)
+    n, tokens = model.examples, model.format.n_tokens(model.examples + 1)
     D, bias = first.D.detach().cpu().double(), second.D.detach().cpu().double()
-    x, y = (torch.arange(tokens)[model.format.tokens(role, n)] for role in (Role.X, Role.Y))
+    x, y = (torch.arange(tokens)[model.format.tokens(role, n + 1)] for role in (Role.X, Role.Y))
     y = y[:-1]  # That of the query is the last token, which nobody sees.
     a, b = first.A.detach().cpu().double() / n, first.B.detach().cpu().double() / n
     start = torch.eye(tokens, dtype=torch.float64)[:, :-1]

@@ -6,12 +6,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tvlens import theory
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
 from tvlens.models import LinearTransformer
 from tvlens.models.linear_attention import StructuredAttention
 from tvlens.models.linear_models import check_linear
-from tvlens.prompts import Role
+from tvlens.prompts import PAIRWISE, TRIPLET, ColumnFormat, Role
 
 
 def structured_layers(model: LinearTransformer) -> list[StructuredAttention]:
@@ -22,7 +21,7 @@ def structured_layers(model: LinearTransformer) -> list[StructuredAttention]:
     """
     layers = [block.attn for block in model.blocks]
     found = [each for each in layers if isinstance(each, StructuredAttention)]
-    formats = (DemonstrationFormat.PAIRWISE, DemonstrationFormat.TRIPLET)
+    formats = (PAIRWISE, TRIPLET)
     if len(found) < len(layers) or model.format not in formats:
         raise InputError(
             f"This model reads {model.format.name} demonstrations with {model.config.weights} "
@@ -61,7 +60,7 @@ def live_bias(model: LinearTransformer, layer: int) -> Float[Tensor, "source des
 
 
 def nearest_structure(
-    D: Float[Tensor, "position position"], format: DemonstrationFormat
+    D: Float[Tensor, "position position"], format: ColumnFormat
 ) -> Float[Tensor, "position position"]:
     """The point of S_P that is nearest to D, task vectors included where there are arrows."""
     if Role.ARROW in format.roles:

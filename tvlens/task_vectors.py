@@ -1,7 +1,7 @@
-"""Task-vector prompting without hooks, for training.
+"""Task-vector prompting: as it is defined, and without hooks, for training.
 
-The definition is `tvlens.patching.task_vector_predictions`; tests hold both equal in value and
-gradient. What makes this fast is exact, and follows from causality:
+The definition is `task_vector_predictions`, for any model; tests hold the fast path equal to it in
+value and gradient. What makes that fast is exact, and follows from causality:
 
 - A vector changes nothing below its layer, so the context runs once for the ICL and the TVP loss,
   however many vectors are read from it.
@@ -16,25 +16,76 @@ import torch
 from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
+from transformer_lens import HookedRootModule
 
 from tvlens.models import HookedTransformer
-from tvlens.prompts import Prompt, PromptFormat, Role
+from tvlens.models.protocol import is_causal
+from tvlens.patching import Site, read, write
+from tvlens.prompts import Episodes, Format, PositionIds, Prompt, Role, TokenFormat
+
+
+def task_vector_predictions(
+    model: HookedRootModule,
+    format: Format,
+    episodes: Episodes,
+    queries: Episodes,
+    site: Site,
+    position_ids: PositionIds | None = None,
+) -> Float[Tensor, "batch length d_y"]:
+    """Task-vector prompting (Yang et al., arXiv 2501.09240): what one vector lets a model predict.
+
+    Each vector is read at `site` in the context and written at the same layer into a zero-shot
+    prompt for a query: at the token of the same role, or at the carrier for a role (y) that a
+    zero-shot prompt does not have.
+
+    Args:
+        queries: example n is asked with the vector of n examples. Where the site has seen x, these
+            must be other examples than the episodes' own.
+        position_ids: those of the zero-shot prompts; the format's own if None.
+
+    Returns:
+        Predictions for the context lengths from `format.first_length(site.role)` to shots - 1.
+    """
+    vectors = _context_vectors(model, format, episodes, site)
+    first = format.first_length(site.role)
+    lengths = torch.arange(first, episodes.shots, device=vectors.device)[None]
+    prompt = format.zero_shot(queries, lengths, position_ids)
+    place = Site(site.layer, format.written_role(site.role))
+    values = rearrange(vectors, "batch length d -> (batch length) 1 d")
+    outputs = write(model, prompt, place, values)[:, prompt.answers.only]
+    predictions = prompt.answers.predictions(outputs)[:, -1]
+    return rearrange(predictions, "(batch length) d -> batch length d", length=lengths.shape[1])
+
+
+def _context_vectors(
+    model: HookedRootModule, format: Format, episodes: Episodes, site: Site
+) -> Float[Tensor, "batch length d_model"]:
+    """The vectors of all context lengths: from one pass, or where a model is not causal or a
+    context no beginning of a longer one, from a pass for each.
+    """
+    if format.prefixes and is_causal(model):
+        return read(model, format.context(episodes), site)
+    last = Site(site.layer, site.role, -1)
+    shots = range(format.first_length(site.role) + 1, episodes.shots + 1)
+    contexts = [format.context(episodes.some_shots(slice(each))) for each in shots]
+    return torch.cat([read(model, context, last) for context in contexts], dim=1)
 
 
 def carrier_vectors(
-    format: PromptFormat,
+    format: TokenFormat,
+    prompt: Prompt,
     residual: Float[Tensor, "batch position d_model"],
     lengths: Int[Tensor, "#batch length"],
-    shots: int,
 ) -> Float[Tensor, "batch length d_model"]:
     """The task vectors of some context lengths, taken from the residual stream of a context."""
-    where, first = format.tokens(format.carrier, shots)
-    return residual[:, where].take_along_dim((lengths - first)[..., None], dim=1)
+    carriers = prompt.places(format.carrier).read(residual)
+    first = format.first_length(format.carrier)
+    return carriers.take_along_dim((lengths - first)[..., None], dim=1)
 
 
 def prompted_outputs(
     model: HookedTransformer,
-    format: PromptFormat,
+    format: TokenFormat,
     prompt: Prompt,
     vectors: Float[Tensor, "batch length d_model"],
     layer: int,
@@ -42,7 +93,7 @@ def prompted_outputs(
     """Answers to zero-shot prompts into which task vectors are written on the carrier at `layer`.
 
     Args:
-        prompt: from `PromptFormat.zero_shot`, a row for each vector.
+        prompt: from `TokenFormat.zero_shot`, a row for each vector.
     """
     carrier = format.query.index(format.carrier)
     residual = _unwritten(model, format, prompt, layer)
@@ -53,7 +104,7 @@ def prompted_outputs(
 
 
 def _unwritten(
-    model: HookedTransformer, format: PromptFormat, prompt: Prompt, layer: int
+    model: HookedTransformer, format: TokenFormat, prompt: Prompt, layer: int
 ) -> Float[Tensor, "batch position d_model"]:
     """The stream of zero-shot prompts at `layer`, without a carrier that ends them: no token sees
     what it holds below the layer that it is written at.

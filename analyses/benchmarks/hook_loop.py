@@ -17,14 +17,14 @@ from hooked_forwards import (
 )
 from torch import Generator, Tensor
 
-from tvlens import Episodes, HookedTransformer, PositionIds, Prompt, PromptFormat, Task
+from tvlens import Episodes, HookedTransformer, PositionIds, Prompt, Task, TokenFormat
 
 
 @torch.inference_mode()
 def hook_loop(
     model: HookedTransformer,
     task: Task,
-    format: PromptFormat,
+    format: TokenFormat,
     episodes: Episodes,
     queries: Episodes,
     *,
@@ -66,7 +66,7 @@ def hook_loop(
                 vector = read(layer, role, length)
                 if vector is None:
                     continue
-                at = prompt.positions(format.written_role(role))[-1]
+                at = prompt.places(format.written_role(role)).positions()[-1]
                 outputs = run_with_vector(model, prompt, layer, at, vector)
                 tvp[:, layer, row, length] = errors(outputs, queries, length)
                 if role is not format.carrier:
@@ -108,7 +108,7 @@ def hook_loop(
 
 
 def zero_shot_prompt(
-    format: PromptFormat, queries: Episodes, length: int, position_ids: PositionIds
+    format: TokenFormat, queries: Episodes, length: int, position_ids: PositionIds
 ) -> Prompt:
     """What is asked after `length` examples, without them."""
     lengths = torch.tensor([[length]], device=queries.x.device)

@@ -5,16 +5,14 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from tvlens import Episodes, HookedTransformer, Prompt, PromptFormat, Role
+from tvlens import Episodes, HookedTransformer, Prompt, Role, TokenFormat
 
 ReadVector = Callable[[int, Role, int], Tensor | None]
 """From a layer, a role and a context length to the vectors (batch d_model) there, if there is such
 a token."""
 
 
-def cached_vectors(
-    model: HookedTransformer, format: PromptFormat, episodes: Episodes
-) -> ReadVector:
+def cached_vectors(model: HookedTransformer, format: TokenFormat, episodes: Episodes) -> ReadVector:
     """Vectors out of the residuals of one run of the longest contexts."""
     prompt = format.context(episodes)
     names = [residual_name(model, layer) for layer in range(model.n_layers + 1)]
@@ -32,13 +30,13 @@ def cached_vectors(
 
 
 def cut_context_vectors(
-    model: HookedTransformer, format: PromptFormat, episodes: Episodes
+    model: HookedTransformer, format: TokenFormat, episodes: Episodes
 ) -> ReadVector:
     """Each vector out of a run of the context that has just as many examples."""
 
     def read(layer: int, role: Role, length: int) -> Tensor | None:
         prompt = format.context(first_shots(episodes, length + 1))
-        positions, kept = prompt.positions(role), []
+        positions, kept = prompt.places(role).positions(), []
         if not positions:
             return None
 
@@ -59,7 +57,7 @@ def run_with_vector(
 
 
 def run_with_knockout(
-    model: HookedTransformer, format: PromptFormat, episodes: Episodes, layer: int
+    model: HookedTransformer, format: TokenFormat, episodes: Episodes, layer: int
 ) -> Tensor:
     """Outputs when, in the blocks above a layer, tokens of the last query attend to each other
     only; a carrier that does not answer attends as ever.
@@ -84,7 +82,7 @@ def run_with_knockout(
 
 def run_with_ignorant_carrier(
     model: HookedTransformer,
-    format: PromptFormat,
+    format: TokenFormat,
     episodes: Episodes,
     ignorant: Prompt,
     layer: int,
@@ -96,7 +94,7 @@ def run_with_ignorant_carrier(
     names = [residual_name(model, above) for above in range(layer, model.n_layers)]
     inputs = (ignorant.inputs, ignorant.position_ids)
     _, cache = model.run_with_cache(*inputs, names_filter=names)
-    source, target = (each.positions(format.carrier)[-1] for each in (ignorant, prompt))
+    source, target = (each.places(format.carrier).positions()[-1] for each in (ignorant, prompt))
     hooks = {name: replace(target, cache[name][:, source]) for name in names}
     return run(model, prompt, hooks)
 

@@ -51,7 +51,7 @@ class Config:
         numbers = (*self.examples, *self.batch, *self.seeds, self.rounds, self.steps)
         if len(self.examples) != len(self.batch) or min(numbers) < 1:
             raise tvl.InputError("Give as many batches (--batch) as --examples, and no 0.")
-        plain = [linear_experiment(tvl.DemonstrationFormat.TRIPLET, 2, n) for n in self.examples]
+        plain = [linear_experiment(tvl.TRIPLET, 2, n) for n in self.examples]
         return [
             replace(each, train=replace(each.train, batch=batch))
             for each, batch in zip(plain, self.batch, strict=True)

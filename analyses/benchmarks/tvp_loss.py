@@ -15,7 +15,8 @@ from timing import in_turn, parse, plain_errors, ratio_figure, save, seconds_of,
 
 from tvlens import ZXY, Experiment, LinearRegression, ModelConfig, TrainConfig
 from tvlens.objectives import AllLengths, LastLength, Objective, RandomLengths
-from tvlens.patching import Site, task_vector_predictions
+from tvlens.patching import Site
+from tvlens.task_vectors import task_vector_predictions
 from tvlens.tasks import sample_episodes
 from tvlens.training import TrainState, training_step
 
@@ -94,7 +95,8 @@ def step_by_hooks(experiment: Experiment, state: TrainState) -> torch.Tensor:
     """A training step whose TVP loss, at all lengths, is written as it is defined."""
     task, format, train = experiment.task, experiment.format, experiment.train
     episodes = sample_episodes(task, train.batch, train.shots, generator=state.generator)
-    prompt, answers = format.context(episodes), format.answers(train.shots)
+    prompt = format.context(episodes)
+    answers = prompt.answers.only
     outputs = state.model(prompt.inputs, prompt.position_ids)[:, answers]
     site = Site(experiment.objective.tvp_layer, format.carrier)
     # The loss begins at length 1: a vector of no context holds no task.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import several_vectors
@@ -58,11 +57,7 @@ def of_linear(story: Story) -> list[tvl.SeveralVectors]:
     )
     fresh = tvl.fresh_queries(TASK, contexts, generator=story.generator(1))
     asked = fresh[slice(None, None, count)]
-    lay_out = functools.partial(some[0].format.context, of=n)
-    return [
-        tvl.analysis.several_vectors(each, TASK, lay_out, tvl.Role.ARROW, asked, contexts)
-        for each in some
-    ]
+    return [tvl.analysis.several_vectors(each, TASK, each.format, asked, contexts) for each in some]
 
 
 def _asked(numbers: Sequence[int]) -> list[tuple[str, int]]:

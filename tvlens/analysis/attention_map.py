@@ -7,12 +7,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformer_lens import HookedRootModule
 
-from tvlens.chunks import chunks
 from tvlens.errors import InputError
 from tvlens.hooks import check_hook_points, hooked_pass
 from tvlens.patching import Site, count_layers, residual_name, written
 from tvlens.progress import progress
-from tvlens.prompts import Episodes, PositionIds, Prompt, PromptFormat
+from tvlens.prompts import AlignedPrompt, Episodes, Format, PositionIds, aligned, carrier_of
+from tvlens.prompts.chunks import chunks
 from tvlens.results import AttentionMap
 from tvlens.tasks import Task
 
@@ -29,12 +29,12 @@ _DIMENSIONS = {
 def attention_map(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     queries: Episodes,
     *,
     layer: int,
-    position_ids: PositionIds = PositionIds.RESET,
+    position_ids: PositionIds | None = None,
 ) -> AttentionMap:
     """Attention from role to role, head by head, in contexts and in zero-shot prompts with and
     without the vector.
@@ -55,15 +55,15 @@ def attention_map(
         raise InputError(f"Attention maps need episodes of at least 3 shots, got {episodes.shots}.")
     names = [f"blocks.{block}.attn.hook_pattern" for block in range(count_layers(model))]
     check_hook_points(model, names)
-    vector_name, place = residual_name(model, layer), Site(layer, format.carrier)
+    vector_name, place = residual_name(model, layer), Site(layer, carrier_of(format))
     parts = []
     rows = list(chunks(episodes, format.n_tokens(episodes.shots)))
     for some in progress(rows, "reading attention"):
-        context = format.context(episodes[some])
+        context = aligned(format.context(episodes[some]))
         seen = hooked_pass(model, context, read=[*names, vector_name]).activations
-        vectors = seen[vector_name][:, Site(layer, format.carrier, -1).positions(context)]
+        vectors = Site(layer, carrier_of(format), -1).places(context).read(seen[vector_name])
         longest = torch.tensor([[episodes.shots - 1]], device=vectors.device)
-        asked = format.zero_shot(queries[some], longest, position_ids)
+        asked = aligned(format.zero_shot(queries[some], longest, position_ids))
         edits = written(model, asked, {place: vectors})
         prompted = hooked_pass(model, asked, read=names, edits=edits).activations
         zero_shot = hooked_pass(model, asked, read=names).activations
@@ -88,7 +88,7 @@ def attention_map(
             },
             attrs={
                 "layer": layer,
-                "carrier": format.carrier.value,
+                "carrier": carrier_of(format).value,
                 "answer": format.answer.value,
                 "format": format.name,
                 "task": type(task).__name__,
@@ -98,7 +98,7 @@ def attention_map(
 
 
 def _between_roles(
-    activations: dict[str, Tensor], names: list[str], prompt: Prompt, first: int
+    activations: dict[str, Tensor], names: list[str], prompt: AlignedPrompt, first: int
 ) -> Float[Tensor, "episode block head role role distance"]:
     """Attention between roles: the mean over the tokens that look, the sum over those looked at.
 

@@ -6,11 +6,11 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.chunks import chunks
 from tvlens.errors import InputError
 from tvlens.patching import Site, count_layers
 from tvlens.progress import progress
-from tvlens.prompts import Episodes, PromptFormat
+from tvlens.prompts import Episodes, Format, carrier_of
+from tvlens.prompts.chunks import chunks
 from tvlens.residual_stream import last_vectors, residual_stream
 from tvlens.results import BijectionAnswers
 from tvlens.tasks import SymbolMaps
@@ -24,7 +24,7 @@ LAST = slice(-1, None)
 def bijections(
     model: HookedRootModule,
     task: SymbolMaps,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     queries: Episodes,
     *,
@@ -51,9 +51,9 @@ def bijections(
             residual_stream(model, format.context(_asking(episodes[some], x[some])))
             for x in (first, second, query)
         ]
-        one, two = (last_vectors(stream, format.carrier) for stream in streams[:2])
+        one, two = (last_vectors(stream, carrier_of(format)) for stream in streams[:2])
         read.append(torch.stack([one, (one + two) / 2], dim=1))
-        context.append(streams[2].outputs(LAST)[:, 0].argmax(-1))
+        context.append(streams[2].answer().argmax(-1))
     vectors = torch.cat(read)
     control = vectors[_of_others(episodes.params), 0]
     vectors = torch.cat([vectors, control[:, None]], dim=1)
@@ -85,7 +85,7 @@ def bijections(
                 "prompt": list(PROMPTS),
             },
             attrs={
-                "carrier": format.carrier.value,
+                "carrier": carrier_of(format).value,
                 "format": format.name,
                 "task": type(task).__name__,
             },
@@ -114,7 +114,7 @@ def _of_others(params: Float[Tensor, "batch d_params"]) -> Int[Tensor, " batch"]
 
 def _prompted(
     model: HookedRootModule,
-    format: PromptFormat,
+    format: Format,
     queries: Episodes,
     vectors: Float[Tensor, "batch reading layer d_model"],
 ) -> tuple[Int[Tensor, "batch reading layer"], Int[Tensor, " batch"]]:
@@ -122,12 +122,14 @@ def _prompted(
     lengths = torch.full((1, 1), queries.shots - 1, device=queries.x.device)
     stream = residual_stream(model, format.zero_shot(queries, lengths))
     answers = [
-        stream.answer({Site(layer, format.carrier): vectors[:, reading, layer, None]}).argmax(-1)
+        stream.answer({Site(layer, carrier_of(format)): vectors[:, reading, layer, None]}).argmax(
+            -1
+        )
         for reading in range(vectors.shape[1])
         for layer in range(vectors.shape[2])
     ]
     shape = vectors.shape[:3]
-    return torch.stack(answers, dim=1).reshape(shape), stream.outputs(LAST)[:, 0].argmax(-1)
+    return torch.stack(answers, dim=1).reshape(shape), stream.answer().argmax(-1)
 
 
 def _outcomes(

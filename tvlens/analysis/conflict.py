@@ -7,11 +7,11 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 from transformer_lens import HookedRootModule
 
-from tvlens.chunks import chunks
 from tvlens.errors import InputError
 from tvlens.patching import Site, count_layers
 from tvlens.progress import progress
-from tvlens.prompts import Episodes, PositionIds, PromptFormat
+from tvlens.prompts import Episodes, Format, PositionIds, carrier_of
+from tvlens.prompts.chunks import chunks
 from tvlens.residual_stream import ResidualStream, last_vectors, residual_stream
 from tvlens.results import Conflict
 from tvlens.tasks import Task
@@ -23,7 +23,6 @@ WRITTEN = ("nothing", "own", "random", "rival", "rival everywhere")
 SUMS = ("plain", "centred")
 """How two vectors are added."""
 
-LAST = slice(-1, None)
 Vectors = Float[Tensor, "pair layer d_model"]
 
 _DIMENSIONS = {
@@ -43,14 +42,14 @@ _DIMENSIONS = {
 def conflict(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     again: Episodes,
     queries: Episodes,
     *,
     layer: int,
     generator: Generator,
-    position_ids: PositionIds = PositionIds.RESET,
+    position_ids: PositionIds | None = None,
 ) -> Conflict:
     """The conflicting-task test (Hendel et al., arXiv 2310.15916), and blends and sums of vectors.
 
@@ -83,7 +82,7 @@ def conflict(
     for rows in progress(list(chunks(episodes, tokens)), "setting tasks against each other"):
         some, rival, asked = episodes[rows], rivals[rows], queries[rows]
         context, theirs = (residual_stream(model, format.context(each)) for each in (some, rival))
-        own = last_vectors(residual_stream(model, format.context(again[rows])), format.carrier)
+        own = last_vectors(residual_stream(model, format.context(again[rows])), carrier_of(format))
         parts.append(
             _conflicting(task, format, some, rival, context, theirs, own, directions[rows])
             | _combined(model, task, format, asked, rival, context, theirs, centre, position_ids)
@@ -102,10 +101,10 @@ def conflict(
         attrs={
             "layer": layer,
             "examples": episodes.shots - 1,
-            "carrier": format.carrier.value,
+            "carrier": carrier_of(format).value,
             "format": format.name,
             "task": type(task).__name__,
-            "position_ids": position_ids.value,
+            "position_ids": (position_ids or format.position_ids).value,
         },
     )
     return Conflict(data)
@@ -140,7 +139,7 @@ def _check(
 
 def _conflicting(
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     rivals: Episodes,
     context: ResidualStream,
@@ -154,10 +153,10 @@ def _conflicting(
         "to_vector": task.apply(rivals.params, episodes.x[:, -1:]),
     }
     unit = F.normalize(directions, dim=-1)
-    untouched = context.outputs(LAST)[:, 0]
+    untouched = context.answer()
     answers = []
     for layer in range(context.n_layers + 1):
-        last, every = Site(layer, format.carrier, -1), Site(layer, format.carrier)
+        last, every = Site(layer, carrier_of(format), -1), Site(layer, carrier_of(format))
         rival = theirs.read(last)
         values = [
             {last: own[:, layer, None]},
@@ -175,22 +174,25 @@ def _conflicting(
 def _combined(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     queries: Episodes,
     rivals: Episodes,
     context: ResidualStream,
     theirs: ResidualStream,
     centre: Float[Tensor, "layer d_model"],
-    position_ids: PositionIds,
+    position_ids: PositionIds | None,
 ) -> dict[str, Tensor]:
     """Errors of zero-shot prompts in which blends and sums of two vectors are written."""
     longest = torch.tensor([[queries.shots - 1]], device=queries.x.device)
     stream = residual_stream(model, format.zero_shot(queries, longest, position_ids))
-    first, second = last_vectors(context, format.carrier), last_vectors(theirs, format.carrier)
+    first, second = (
+        last_vectors(context, carrier_of(format)),
+        last_vectors(theirs, carrier_of(format)),
+    )
 
     def answers(vectors: Vectors) -> Float[Tensor, "pair layer d_y"]:
         layers = range(vectors.shape[1])
-        sites = [{Site(layer, format.carrier): vectors[:, layer, None]} for layer in layers]
+        sites = [{Site(layer, carrier_of(format)): vectors[:, layer, None]} for layer in layers]
         return torch.stack(list(map(stream.answer, sites)), dim=1)
 
     query = queries.x[:, -1:]
@@ -209,7 +211,9 @@ def _combined(
         "blend_apart": _errors(task, one, other)[:, 0],
         "to_blend": _errors(task, blends, targets["blend"]),
         "to_sum": _errors(task, sums, targets["sum"]),
-        "to_sum_zero_shot": _errors(task, stream.outputs(LAST).expand(-1, 2, -1), targets["sum"]),
+        "to_sum_zero_shot": _errors(
+            task, stream.answer()[:, None].expand(-1, 2, -1), targets["sum"]
+        ),
     }
     if (task.loss(one, one) != 0).any():  # Predictions are not outputs: those are symbols.
         for name in ("to_blend", "to_sum", "to_sum_zero_shot"):
@@ -235,11 +239,11 @@ def _before(episodes: Episodes) -> Episodes:
 
 
 def _mean_vectors(
-    model: HookedRootModule, format: PromptFormat, episodes: Episodes
+    model: HookedRootModule, format: Format, episodes: Episodes
 ) -> Float[Tensor, "layer d_model"]:
     """The mean of the longest contexts' vectors."""
     parts = []
     for rows in chunks(episodes, format.n_tokens(episodes.shots)):
         stream = residual_stream(model, format.context(episodes[rows]))
-        parts.append(last_vectors(stream, format.carrier).sum(0))
+        parts.append(last_vectors(stream, carrier_of(format)).sum(0))
     return torch.stack(parts).sum(0) / episodes.batch

@@ -6,13 +6,13 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.chunks import chunks
 from tvlens.errors import InputError
 from tvlens.hooks import hooked_pass
 from tvlens.parts import Part, head_weights, part_names
 from tvlens.patching import Site, residual_name
 from tvlens.progress import progress
-from tvlens.prompts import Episodes, PromptFormat
+from tvlens.prompts import Episodes, Format, carrier_of
+from tvlens.prompts.chunks import chunks
 from tvlens.results import Contributions
 from tvlens.tasks import Task
 
@@ -21,7 +21,7 @@ from tvlens.tasks import Task
 def contributions(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     *,
     layer: int,
@@ -48,7 +48,7 @@ def contributions(
     rows = list(chunks(episodes, format.n_tokens(episodes.shots)))
     for some in progress(rows, "reading contributions"):
         prompt = format.context(episodes[some])
-        (carrier,) = Site(layer, format.carrier, -1).positions(prompt)
+        (carrier,) = Site(layer, carrier_of(format), -1).places(prompt).positions()
         seen = hooked_pass(model, prompt, read=read).activations
         terms = {"embedding": seen[residual_name(model, 0)][:, carrier]}
         for block, each in weights.items():
@@ -71,7 +71,7 @@ def contributions(
             coords={"part": list(terms), "kind": ("part", [name.split()[0] for name in terms])},
             attrs={
                 "layer": layer,
-                "carrier": format.carrier.value,
+                "carrier": carrier_of(format).value,
                 "format": format.name,
                 "task": type(task).__name__,
             },

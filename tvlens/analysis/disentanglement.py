@@ -9,19 +9,18 @@ from torch import Generator, Tensor
 from transformer_lens import HookedRootModule
 
 from tvlens.baselines import icl_errors, oracle_errors
-from tvlens.chunks import chunks
 from tvlens.errors import InputError
 from tvlens.leakage import FOLDS, leakage
 from tvlens.patching import Site
 from tvlens.progress import progress
-from tvlens.prompts import Episodes, PositionIds, PromptFormat
+from tvlens.prompts import Episodes, Format, PositionIds, carrier_of
+from tvlens.prompts.chunks import chunks
 from tvlens.residual_stream import ResidualStream, residual_stream
 from tvlens.results import Disentanglement, TaskVectors
 from tvlens.tasks import Task
 
 Rows = Int[np.ndarray, "function context"]
 Vectors = Float[Tensor, "function vector layer d_model"]
-LAST = slice(-1, None)
 
 _DIMENSIONS = {
     "tvp": ("function", "layer", "averaged"),
@@ -34,14 +33,14 @@ _DIMENSIONS = {
 def disentanglement(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     queries: Episodes,
     vectors: TaskVectors,
     *,
     layer: int,
     generator: Generator,
-    position_ids: PositionIds = PositionIds.RESET,
+    position_ids: PositionIds | None = None,
 ) -> Disentanglement:
     """What the carrier's vector holds besides the function, at every layer.
 
@@ -92,7 +91,7 @@ def disentanglement(
             "layer": layer,
             "contexts": contexts,
             "examples": episodes.shots - 1,
-            "position_ids": position_ids.value,
+            "position_ids": (position_ids or format.position_ids).value,
         },
     )
     data["within"] = (("function", "layer"), own.var(1).sum(-1).numpy())
@@ -149,12 +148,12 @@ def _take(episodes: Episodes, rows: Int[np.ndarray, " some"]) -> Episodes:
 def _prompted(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     queries: Episodes,
     single: Vectors,
     foreign: Vectors,
     averaged: list[int],
-    position_ids: PositionIds,
+    position_ids: PositionIds | None,
 ) -> dict[str, Tensor]:
     """Errors of the last queries of each function, each asked with all vectors of the function."""
     contexts = single.shape[1]
@@ -171,7 +170,7 @@ def _prompted(
     errors = rearrange(task.error(answers, targets), by_vector, **shape)
     *means, other = errors.mean(2).split([group.shape[1] for group in groups], dim=1)
     first = rearrange(answers, by_vector, **shape)[:, :contexts]
-    untouched = task.error(stream.outputs(LAST)[:, 0], asked.target[:, -1])
+    untouched = task.error(stream.answer(), asked.target[:, -1])
     return {
         "tvp": torch.stack([each.mean(1) for each in means], dim=-1),
         "other": other.mean(1),
@@ -183,10 +182,10 @@ def _prompted(
 def _swapped(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     single: Vectors,
-    position_ids: PositionIds,
+    position_ids: PositionIds | None,
 ) -> dict[str, Float[Tensor, "function layer"]]:
     """Errors of the queries that contexts end with, by their own vector and by another context's.
 
@@ -202,7 +201,7 @@ def _swapped(
         error = task.error(answers, episodes.target[:, -1, None].expand_as(answers))
         return error.unflatten(0, vectors.shape[:2]).mean(1)
 
-    untouched = task.error(stream.outputs(LAST)[:, 0], episodes.target[:, -1])
+    untouched = task.error(stream.answer(), episodes.target[:, -1])
     return {
         "own": errors(single),
         "swapped": errors(single.roll(1, dims=1)),
@@ -217,7 +216,7 @@ def _means(single: Vectors, count: int) -> Float[Tensor, "function group layer d
 
 
 def _zero_shot(
-    model: HookedRootModule, format: PromptFormat, asked: Episodes, position_ids: PositionIds
+    model: HookedRootModule, format: Format, asked: Episodes, position_ids: PositionIds | None
 ) -> ResidualStream:
     """The zero-shot prompts of the last examples."""
     longest = torch.tensor([[asked.shots - 1]], device=asked.x.device)
@@ -225,11 +224,11 @@ def _zero_shot(
 
 
 def _answers(
-    stream: ResidualStream, format: PromptFormat, vectors: Float[Tensor, "row layer d_model"]
+    stream: ResidualStream, format: Format, vectors: Float[Tensor, "row layer d_model"]
 ) -> Float[Tensor, "row layer d_y"]:
     """What zero-shot prompts answer when vectors are written on the carrier, at each layer."""
     layers = range(vectors.shape[1])
-    written = [{Site(layer, format.carrier): vectors[:, layer, None]} for layer in layers]
+    written = [{Site(layer, carrier_of(format)): vectors[:, layer, None]} for layer in layers]
     return torch.stack([stream.answer(each) for each in written], dim=1)
 
 

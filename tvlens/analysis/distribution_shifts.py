@@ -6,7 +6,7 @@ import xarray as xr
 from torch import Generator
 from transformer_lens import HookedRootModule
 
-from tvlens.prompts import Episodes, PositionIds, PromptFormat
+from tvlens.prompts import Episodes, Format, PositionIds
 from tvlens.results import DistributionShifts
 from tvlens.shifted_errors import shifted_errors
 from tvlens.shifts import ContextLength, Shift, Standard, Trial, suite
@@ -16,14 +16,14 @@ from tvlens.tasks import Task
 def distribution_shifts(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     queries: Episodes,
     *,
     layer: int,
     generator: Generator,
     shifts: Sequence[Shift] | None = None,
-    position_ids: PositionIds = PositionIds.RESET,
+    position_ids: PositionIds | None = None,
 ) -> DistributionShifts:
     """Errors of the same episodes, unshifted and under each shift.
 

@@ -8,12 +8,11 @@ import torch
 import xarray as xr
 from torch import Generator
 
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
 from tvlens.models import FirstLayer, LinearConfig, LinearTransformer
 from tvlens.models.linear_config import AttentionWeights, DropoutKind
 from tvlens.models.linear_models import check_linear, check_seeds
-from tvlens.prompts import Episodes
+from tvlens.prompts import PAIRWISE, TRIPLET, Episodes
 from tvlens.results import DropoutRisk
 from tvlens.tasks import MatrixRegression, Task
 from tvlens.theory import optimal_dropout_risk, optimal_pairs_dropout_risk
@@ -45,7 +44,7 @@ def dropout_risk(
     """
     check_linear(models)
     n = episodes.shots - 1
-    formats = (DemonstrationFormat.PAIRWISE, DemonstrationFormat.TRIPLET)
+    formats = (PAIRWISE, TRIPLET)
     wrong = [each for each in models if each.format not in formats or each.examples != n]
     if wrong or not models:
         got = f"{wrong[0].format.name} of {wrong[0].examples}" if wrong else "no model"
@@ -58,7 +57,7 @@ def dropout_risk(
         for errors, mask in ((dropped, kept), (whole, None)):
             error = task.error(model.answer(prompt, mask), episodes.target[:, -1])
             errors.append(error.cpu().numpy())
-        kind = (model.format.value, model.config.dropout.keep)
+        kind = (model.format.name, model.config.dropout.keep)
         seen[kind] += 1
         labels.append((*kind, seen[kind]))
     names = ("run_format", "run_keep", "seed")
@@ -74,7 +73,7 @@ def dropout_risk(
                 "optimum": (("format", "keep"), np.where(proven, _optima(n, d, keeps), np.nan)),
             },
             coords={
-                "format": [each.value for each in formats],
+                "format": [each.name for each in formats],
                 "keep": keeps,
                 **{name: ("run", list(values)) for name, values in columns},
             },

@@ -12,7 +12,7 @@ from tvlens.analysis.locality_map import locality_map
 from tvlens.analysis.task_vectors import task_vectors
 from tvlens.errors import InputError
 from tvlens.progress import progress
-from tvlens.prompts import Episodes, PositionIds, PromptFormat
+from tvlens.prompts import Episodes, Format, PositionIds
 from tvlens.results import Emergence
 from tvlens.tasks import Task
 
@@ -20,14 +20,14 @@ from tvlens.tasks import Task
 def emergence(
     models: Iterable[tuple[int, HookedRootModule]],
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     queries: Episodes,
     contexts: Episodes,
     *,
     layer: int,
     generator: Generator,
-    position_ids: PositionIds = PositionIds.RESET,
+    position_ids: PositionIds | None = None,
 ) -> Emergence:
     """Locality map and geometry of every model along a training.
 

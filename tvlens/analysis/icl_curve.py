@@ -10,7 +10,7 @@ from tvlens.baselines import (
     task_vector_errors,
     zero_shot_errors,
 )
-from tvlens.prompts import Episodes, PositionIds, PromptFormat
+from tvlens.prompts import Episodes, Format, PositionIds, carrier_of
 from tvlens.results import ICLCurve
 from tvlens.tasks import Task
 
@@ -19,12 +19,12 @@ from tvlens.tasks import Task
 def icl_curve(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     queries: Episodes,
     *,
     layer: int,
-    position_ids: PositionIds = PositionIds.RESET,
+    position_ids: PositionIds | None = None,
 ) -> ICLCurve:
     """Errors of in-context learning and of task-vector prompting against the number of examples.
 
@@ -46,7 +46,7 @@ def icl_curve(
             },
             attrs={
                 "layer": layer,
-                "carrier": format.carrier.value,
+                "carrier": carrier_of(format).value,
                 "format": format.name,
                 "task": type(task).__name__,
             },

@@ -6,17 +6,16 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.chunks import chunks
 from tvlens.errors import InputError
 from tvlens.patching import Site, count_layers
 from tvlens.progress import progress
-from tvlens.prompts import Episodes, Prompt, PromptFormat, Role
+from tvlens.prompts import AlignedPrompt, Episodes, Format, Role, aligned, carrier_of
+from tvlens.prompts.chunks import chunks
 from tvlens.residual_stream import last_vectors, residual_stream
 from tvlens.results import InformationFlow
 from tvlens.saliency import MEASURES, attention_saliency
 from tvlens.tasks import Task
 
-LAST = slice(-1, None)
 _DIMENSIONS = {
     "y_to_own": ("weights", "measure", "episode", "block"),
     "y_to_all": ("weights", "measure", "episode", "block"),
@@ -31,7 +30,7 @@ _DIMENSIONS = {
 def information_flow(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     queries: Episodes,
     *,
@@ -78,7 +77,7 @@ def information_flow(
                 "example": range(1, episodes.shots),
             },
             attrs={
-                "carrier": format.carrier.value,
+                "carrier": carrier_of(format).value,
                 "format": format.name,
                 "task": type(task).__name__,
             },
@@ -87,12 +86,13 @@ def information_flow(
 
 
 def _flows(
-    model: HookedRootModule, task: Task, format: PromptFormat, episodes: Episodes
+    model: HookedRootModule, task: Task, format: Format, episodes: Episodes
 ) -> dict[str, Float[Tensor, "measure episode block ..."]]:
     """Saliency from each y, and from the last carrier."""
     saliency = attention_saliency(model, task, format, episodes)
-    prompt = format.context(episodes)
-    ys, carrier = prompt.positions(Role.Y), prompt.positions(format.carrier)[-1]
+    prompt = aligned(format.context(episodes))
+    ys = list(prompt.places(Role.Y).positions())
+    carrier = prompt.places(carrier_of(format)).positions()[-1]
     own = _own_example(prompt).to(saliency)
     return {
         "y_to_own": (saliency * own)[..., ys, :].sum((-2, -1)),
@@ -102,7 +102,7 @@ def _flows(
     }
 
 
-def _own_example(prompt: Prompt) -> Float[Tensor, "query key"]:
+def _own_example(prompt: AlignedPrompt) -> Float[Tensor, "query key"]:
     """1 where both tokens are of one example, and not the same."""
     example = torch.tensor(prompt.occurrences)
     return (example[:, None] == example).float().fill_diagonal_(0)
@@ -112,7 +112,7 @@ def _own_example(prompt: Prompt) -> Float[Tensor, "query key"]:
 def _errors(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     queries: Episodes,
 ) -> dict[str, Float[Tensor, "episode ..."]]:
@@ -120,14 +120,14 @@ def _errors(
     context = residual_stream(model, format.context(episodes))
     longest = torch.tensor([[queries.shots - 1]], device=queries.x.device)
     asked = residual_stream(model, format.zero_shot(queries, longest))
-    vectors = last_vectors(context, format.carrier)
+    vectors = last_vectors(context, carrier_of(format))
     target = queries.target[:, -1]
     prompted = [
-        asked.answer({Site(layer, format.carrier): vectors[:, layer : layer + 1]})
+        asked.answer({Site(layer, carrier_of(format)): vectors[:, layer : layer + 1]})
         for layer in range(vectors.shape[1])
     ]
     return {
         "tvp": torch.stack([task.error(each, target) for each in prompted], dim=1),
-        "zero_shot": task.error(asked.outputs(LAST)[:, 0], target),
-        "icl": task.error(context.outputs(LAST)[:, 0], episodes.target[:, -1]),
+        "zero_shot": task.error(asked.answer(), target),
+        "icl": task.error(context.answer(), episodes.target[:, -1]),
     }

@@ -9,10 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tvlens import theory
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
 from tvlens.models import LinearTransformer
-from tvlens.prompts import Role
+from tvlens.prompts import TRIPLET, Role
 from tvlens.results import LearnedStructure
 from tvlens.structured_weights import (
     check_alike,
@@ -91,7 +90,7 @@ def _structure(model: LinearTransformer, task: MatrixRegression) -> xr.Dataset:
         data[name] = _labelled(
             values, layer=layers, row=range(1, model.d + 1), column=range(1, model.d + 1)
         )
-    if model.format is DemonstrationFormat.TRIPLET and model.n_layers > 1:
+    if model.format == TRIPLET and model.n_layers > 1:
         # In the last layer nobody sees arrows any more.
         data |= _task_vector_parts(tables[:-1])
     if model.n_layers == 2:
@@ -142,7 +141,7 @@ def _mixing(
     `theory.mixing_matrix` has it; K is the part of T that is so, `rest` the length of what is not.
     """
     n, d = model.examples, model.d
-    x, y = (model.format.tokens(role, n) for role in (Role.X, Role.Y))
+    x, y = (model.format.tokens(role, n + 1) for role in (Role.X, Role.Y))
     (A, _), (B, B2), (_, C) = matrices["A"], matrices["B"], matrices["C"]
     eye, one = torch.eye(d, dtype=D.dtype), torch.eye(len(D), dtype=D.dtype)
 

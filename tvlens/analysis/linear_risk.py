@@ -7,12 +7,11 @@ import numpy as np
 import torch
 import xarray as xr
 
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
 from tvlens.models import FirstLayer, LinearTransformer
 from tvlens.models.linear_config import AttentionWeights
 from tvlens.models.linear_models import check_linear, check_seeds
-from tvlens.prompts import Episodes
+from tvlens.prompts import INSEPARABLE, SINGLE, Episodes
 from tvlens.results import LinearRisk
 from tvlens.tasks import MatrixRegression, Task
 from tvlens.theory import optimal_risk
@@ -69,7 +68,7 @@ def linear_risk(models: Sequence[LinearTransformer], task: Task, episodes: Episo
 
 def _kind(model: LinearTransformer) -> tuple[str, int, int]:
     """What models differ in, beside their seed."""
-    return model.format.value, model.n_layers, model.examples
+    return model.format.name, model.n_layers, model.examples
 
 
 def _compares_once(model: LinearTransformer) -> bool:
@@ -77,8 +76,8 @@ def _compares_once(model: LinearTransformer) -> bool:
     config = model.config
     if config.causal or config.weights is AttentionWeights.UNCONSTRAINED:
         return False
-    if model.format is DemonstrationFormat.SINGLE:
+    if model.format == SINGLE:
         return model.n_layers == 1
-    inseparable = model.format is DemonstrationFormat.INSEPARABLE
+    inseparable = model.format == INSEPARABLE
     first = FirstLayer.LIFTS if inseparable else FirstLayer.BLIND
     return model.n_layers == 2 and config.first_layer is first

@@ -11,10 +11,11 @@ from torch.nn import functional as F
 from transformer_lens import HookedRootModule
 
 from tvlens.baselines import oracle_errors
-from tvlens.chunks import chunks
-from tvlens.patching import Site
+from tvlens.contexts import Contexts
+from tvlens.patching import QuerySite, Site
 from tvlens.progress import progress
-from tvlens.prompts import Episodes, PositionIds, PromptFormat, Role
+from tvlens.prompts import Episodes, Format, PositionIds, Role, carrier_of
+from tvlens.prompts.chunks import chunks
 from tvlens.residual_stream import ResidualStream, residual_stream
 from tvlens.results import LocalityMap
 from tvlens.tasks import Task
@@ -40,13 +41,13 @@ _DIMENSIONS = {
 def locality_map(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     queries: Episodes,
     *,
     untrained: HookedRootModule,
     generator: Generator,
-    position_ids: PositionIds = PositionIds.RESET,
+    position_ids: PositionIds | None = None,
 ) -> LocalityMap:
     """Task-vector prompting at every layer, role and context length, with controls.
 
@@ -65,26 +66,29 @@ def locality_map(
         position_ids: those of the zero-shot prompts.
     """
     parts = []
-    neighbours = _read(residual_stream(model, format.context(episodes[LAST])), format.carrier)
+    carrier = carrier_of(format)
+    neighbours = _read(Contexts(model, format, episodes[LAST]), carrier)
     shape = (episodes.batch, 1, neighbours[0].shape[-1])
     directions = torch.randn(shape, generator=generator, device=episodes.x.device)
     tokens = format.n_tokens(episodes.shots) + episodes.shots * len(format.query)
     for rows in progress(list(chunks(episodes, tokens)), "mapping"):
         some, asked = episodes[rows], queries[rows]
-        context = residual_stream(model, format.context(some))
+        contexts = Contexts(model, format, some)
         prompts = _ZeroShot(model, task, format, asked, position_ids)
-        vectors = {role: _read(context, role) for role in format.roles}
-        own = vectors[format.carrier]
+        vectors = {role: _read(contexts, role) for role in format.roles}
+        own = vectors[carrier]
         errors = {
             "tvp": torch.stack([prompts.errors(role, vectors[role]) for role in vectors], dim=2),
-            "shuffled": prompts.errors(format.carrier, _shifted(neighbours, own)),
-            "random": prompts.errors(format.carrier, _norm_matched(directions[rows], own)),
+            "shuffled": prompts.errors(carrier, _shifted(neighbours, own)),
+            "random": prompts.errors(carrier, _norm_matched(directions[rows], own)),
             "untrained": _untrained_errors(untrained, task, format, some, asked, position_ids),
-            "icl": task.error(context.outputs(format.answers(some.shots)), some.target),
+            "icl": task.error(contexts.answers(), some.target),
             "zero_shot": prompts.unwritten_errors(),
-            "window": _window_errors(model, task, format, some, context),
+            "window": _window_errors(model, task, format, some, contexts.longest),
         }
-        errors["ablated"], errors["ignorant"] = _ablated_errors(model, task, format, some, context)
+        errors["ablated"], errors["ignorant"] = _ablated_errors(
+            model, task, format, some, contexts.longest
+        )
         parts.append(errors)
         neighbours = [vector[LAST] for vector in own]
     data = xr.Dataset(
@@ -99,10 +103,10 @@ def locality_map(
             "written": ("role", [format.written_role(role).value for role in format.roles]),
         },
         attrs={
-            "carrier": format.carrier.value,
+            "carrier": carrier.value,
             "format": format.name,
             "task": type(task).__name__,
-            "position_ids": position_ids.value,
+            "position_ids": (position_ids or format.position_ids).value,
         },
     )
     return LocalityMap(data.assign(oracle=oracle_errors(task, episodes)))
@@ -117,9 +121,9 @@ class _ZeroShot:
         self,
         model: HookedRootModule,
         task: Task,
-        format: PromptFormat,
+        format: Format,
         queries: Episodes,
-        position_ids: PositionIds,
+        position_ids: PositionIds | None,
     ) -> None:
         self.task, self.format, self.queries = task, format, queries
         lengths = torch.arange(queries.shots, device=queries.x.device)[None]
@@ -136,7 +140,7 @@ class _ZeroShot:
 
     def unwritten_errors(self) -> Errors:
         """Errors when nothing is written."""
-        return self._score(self.stream.outputs(LAST)[:, 0])
+        return self._score(self.stream.answer())
 
     def _written(self, site: Site, vectors: Vectors) -> Errors:
         missing = self.queries.shots - vectors.shape[1]
@@ -154,21 +158,22 @@ class _ZeroShot:
 def _untrained_errors(
     untrained: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     queries: Episodes,
-    position_ids: PositionIds,
+    position_ids: PositionIds | None,
 ) -> Float[Tensor, "episode layer examples"]:
     """Errors of an untrained model that is given its own vectors."""
-    own = _read(residual_stream(untrained, format.context(episodes)), format.carrier)
+    carrier = carrier_of(format)
+    own = _read(Contexts(untrained, format, episodes), carrier)
     prompts = _ZeroShot(untrained, task, format, queries, position_ids)
-    return prompts.errors(format.carrier, own)
+    return prompts.errors(carrier, own)
 
 
 def _window_errors(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     context: ResidualStream,
 ) -> Float[Tensor, "episode layer"]:
@@ -178,13 +183,14 @@ def _window_errors(
     them at the layer, and above it those of a carrier that does not answer itself, which still sees
     everything.
     """
-    window = residual_stream(model, format.context(episodes).last(len(format.query)))
+    carrier = carrier_of(format)
+    window = residual_stream(model, format.context(episodes).alone())
     errors = []
     for layer in range(context.n_layers + 1):
-        sites = [Site(layer, role, -1) for role in format.query]
-        if format.carrier is not format.answer:
+        sites: list[Site | QuerySite] = [QuerySite(layer)]
+        if carrier is not format.answer:
             above = range(layer + 1, context.n_layers + 1)
-            sites += [Site(each, format.carrier, -1) for each in above]
+            sites += [Site(each, carrier, -1) for each in above]
         answers = window.answer({site: context.read(site) for site in sites})
         errors.append(task.error(answers, episodes.target[:, -1]))
     return torch.stack(errors, dim=1)
@@ -193,7 +199,7 @@ def _window_errors(
 def _ablated_errors(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     context: ResidualStream,
 ) -> tuple[Float[Tensor, "episode layer"], Float[Tensor, " episode"]]:
@@ -207,16 +213,16 @@ def _ablated_errors(
     ignorant = residual_stream(model, format.zero_shot(episodes, longest, PositionIds.KEEP))
     errors = []
     for layer in range(context.n_layers + 1):
-        sites = [Site(each, format.carrier, -1) for each in range(layer, context.n_layers)]
+        sites = [Site(each, carrier_of(format), -1) for each in range(layer, context.n_layers)]
         answers = context.answer({site: ignorant.read(site) for site in sites})
         errors.append(task.error(answers, episodes.target[:, -1]))
-    alone = task.error(ignorant.outputs(LAST)[:, 0], episodes.target[:, -1])
+    alone = task.error(ignorant.answer(), episodes.target[:, -1])
     return torch.stack(errors, dim=1), alone
 
 
-def _read(stream: ResidualStream, role: Role) -> list[Vectors]:
+def _read(contexts: Contexts, role: Role) -> list[Vectors]:
     """The vectors of a role at every layer."""
-    return [stream.read(Site(layer, role)) for layer in range(stream.n_layers + 1)]
+    return [contexts.vectors(layer, role) for layer in range(contexts.n_layers + 1)]
 
 
 def _shifted(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Generator
 from transformer_lens import HookedRootModule
 
-from tvlens.prompts import Episodes, PositionIds, PromptFormat
+from tvlens.prompts import Episodes, Format, PositionIds
 from tvlens.results import NoiseCurves
 from tvlens.results.noise_curves import CLEAN, CORRUPTED
 from tvlens.shifted_errors import shifted_errors
@@ -16,14 +16,14 @@ from tvlens.tasks import Task
 def noise(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     queries: Episodes,
     *,
     layer: int,
     generator: Generator,
     noises: Sequence[Noise] | None = None,
-    position_ids: PositionIds = PositionIds.RESET,
+    position_ids: PositionIds | None = None,
 ) -> NoiseCurves:
     """Errors against the level of noise, and against the position of a single wrong label.
 

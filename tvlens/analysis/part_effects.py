@@ -9,12 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.chunks import chunks
 from tvlens.hooks import Edit, check_hook_points, hooked_pass
 from tvlens.parts import Part, list_parts, part_names, swapped
 from tvlens.patching import Site, residual_name, written
 from tvlens.progress import progress
-from tvlens.prompts import Episodes, PositionIds, PromptFormat
+from tvlens.prompts import Episodes, Format, PositionIds, carrier_of
+from tvlens.prompts.chunks import chunks
 from tvlens.residual_stream import Rerun, ResidualStream, residual_stream
 from tvlens.results import PartEffects
 from tvlens.tasks import Task, check_relabelled
@@ -29,13 +29,13 @@ Errors = Float[Tensor, "episode part"]
 def part_effects(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     queries: Episodes,
     corrupted: Episodes,
     *,
     layer: int,
-    position_ids: PositionIds = PositionIds.RESET,
+    position_ids: PositionIds | None = None,
 ) -> PartEffects:
     """Errors when a head, an MLP, or all heads of a block put out their mean over episodes, or what
     they put out in a context of another function; they are defined in `PartEffects`.
@@ -85,10 +85,10 @@ def part_effects(
             },
             attrs={
                 "layer": layer,
-                "carrier": format.carrier.value,
+                "carrier": carrier_of(format).value,
                 "format": format.name,
                 "task": type(task).__name__,
-                "position_ids": position_ids.value,
+                "position_ids": (position_ids or format.position_ids).value,
             },
         )
     )
@@ -112,9 +112,9 @@ class _Trial:
         self,
         model: HookedRootModule,
         task: Task,
-        format: PromptFormat,
+        format: Format,
         layer: int,
-        position_ids: PositionIds,
+        position_ids: PositionIds | None,
         episodes: Episodes,
         queries: Episodes,
         corrupted: Episodes,
@@ -127,23 +127,23 @@ class _Trial:
         self.clean = hooked_pass(model, prompt, read=names).activations
         longest = torch.tensor([[episodes.shots - 1]], device=episodes.x.device)
         self.zero_shot = format.zero_shot(queries, longest, position_ids)
-        self.place = Site(layer, format.carrier)
-        carrier, answer = Site(layer, format.carrier, -1), Site(layer, format.answer, -1)
+        self.place = Site(layer, carrier_of(format))
+        carrier, answer = Site(layer, carrier_of(format), -1), Site(layer, format.answer, -1)
         self.vectors = self.context.read(carrier)
-        self.carrier, self.answer = carrier.positions(prompt), answer.positions(prompt)
-        self.length = len(prompt.roles)
+        self.carrier = carrier.places(prompt).positions()
+        self.answer = answer.places(prompt).positions()
+        self.length = prompt.length
         edits = written(model, self.zero_shot, {self.place: self.vectors})
         self.prompted = hooked_pass(model, self.zero_shot, read=names, edits=edits)
 
     def unchanged(self) -> dict[str, Float[Tensor, " episode"]]:
         """Errors when no part is changed."""
-        last = slice(-1, None)
         zero_shot = self.model(self.zero_shot.inputs, self.zero_shot.position_ids)
         errors = {
-            "icl": self._errors(self.context.outputs(last)[:, 0], self.target),
+            "icl": self._errors(self.context.answer(), self.target),
             "tvp": self._errors(self.prompted.outputs[:, -1], self.asked),
             "zero_shot": self._errors(zero_shot[:, -1], self.asked),
-            "corrupt": self._errors(self.corrupted.outputs(last)[:, 0], self.target),
+            "corrupt": self._errors(self.corrupted.answer(), self.target),
         }
         return {name: error[:, 0] for name, error in errors.items()}
 
@@ -152,7 +152,7 @@ class _Trial:
     ) -> dict[str, Errors]:
         """Errors when each of some groups of parts of a block is changed."""
         groups, copies = list(named.values()), len(named)
-        last, everywhere = [len(self.zero_shot.roles) - 1], range(self.length)
+        last, everywhere = [self.zero_shot.length - 1], range(self.length)
         here = self._rerun(self.context, block, groups, means.context, self.carrier)
         anywhere = self._rerun(self.context, block, groups, means.context, everywhere)
         intact, reading = self.vectors.repeat(copies, 1, 1), swapped(groups, means.prompted, last)

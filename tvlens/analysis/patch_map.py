@@ -8,24 +8,23 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.chunks import chunks
 from tvlens.patching import Site, count_layers, read_all
 from tvlens.progress import progress
-from tvlens.prompts import Episodes, PromptFormat
+from tvlens.prompts import Episodes, Format, carrier_of
+from tvlens.prompts.chunks import chunks
 from tvlens.residual_stream import ResidualStream, residual_stream
 from tvlens.results import PatchMap
 from tvlens.tasks import Task, check_relabelled
 
 TOKENS = {"last": -1, "all": None}
 """Which tokens of a role are replaced."""
-LAST = slice(-1, None)
 
 
 @torch.inference_mode()
 def patch_map(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     corrupted: Episodes,
 ) -> PatchMap:
@@ -68,8 +67,8 @@ def patch_map(
             {
                 "patched": _errors(task, corrupt, kept, target),
                 "removed": _errors(task, corrupt, removed, target),
-                "clean": task.error(clean.outputs(LAST)[:, 0], target),
-                "corrupt": task.error(corrupt.outputs(LAST)[:, 0], target),
+                "clean": task.error(clean.answer(), target),
+                "corrupt": task.error(corrupt.answer(), target),
             }
         )
     data = {name: torch.cat([part[name] for part in parts]).float().cpu() for name in parts[0]}
@@ -89,7 +88,7 @@ def patch_map(
                 "tokens": list(TOKENS),
             },
             attrs={
-                "carrier": format.carrier.value,
+                "carrier": carrier_of(format).value,
                 "answer": format.answer.value,
                 "format": format.name,
                 "task": type(task).__name__,

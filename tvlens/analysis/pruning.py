@@ -10,11 +10,12 @@ from torch import Tensor
 from transformer_lens import HookedRootModule
 
 from tvlens.baselines import oracle_errors
-from tvlens.chunks import chunks
+from tvlens.contexts import Contexts
 from tvlens.patching import Site, count_layers
 from tvlens.progress import progress
-from tvlens.prompts import Episodes, PositionIds, PromptFormat
-from tvlens.residual_stream import ResidualStream, residual_stream
+from tvlens.prompts import Episodes, Format, PositionIds, carrier_of
+from tvlens.prompts.chunks import chunks
+from tvlens.residual_stream import residual_stream
 from tvlens.results import Pruning
 from tvlens.tasks import Task
 
@@ -26,11 +27,11 @@ States = Mapping[Site, Float[Tensor, "episode length d_model"]]
 def pruning(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     queries: Episodes,
     *,
-    position_ids: PositionIds = PositionIds.RESET,
+    position_ids: PositionIds | None = None,
 ) -> Pruning:
     """Errors when above a layer only the tokens of the query are left, at every layer and length.
 
@@ -47,24 +48,24 @@ def pruning(
             (`fresh_queries`).
         position_ids: those of the zero-shot prompts of task-vector prompting.
     """
-    shots, first = episodes.shots, format.first_length
+    shots, first = episodes.shots, format.first_length(carrier_of(format))
     lengths = torch.arange(first, shots, device=episodes.x.device)[None]
     tokens = format.n_tokens(shots) + 2 * lengths.shape[1] * len(format.query)
     parts = []
     for rows in progress(list(chunks(episodes, tokens)), "pruning"):
         some = episodes[rows]
-        context = residual_stream(model, format.context(some))
-        answers = context.outputs(format.answers(shots))[:, first:]
+        contexts = Contexts(model, format, some)
+        answers = contexts.answers()[:, first:]
         asked = _Asked(model, task, format, queries[rows], lengths, position_ids)
         parts.append(
             {
                 "icl": task.error(answers, some.target[:, first:]),
                 "zero_shot": asked.errors({}),
                 "tvp": torch.stack(
-                    [asked.errors(each) for each in _vectors(format, context, lengths)], dim=1
+                    [asked.errors(each) for each in _vectors(format, contexts, lengths)], dim=1
                 ),
             }
-            | _pruned_errors(model, task, format, some, context, lengths)
+            | _pruned_errors(model, task, format, some, contexts, lengths)
         )
     data = xr.Dataset(
         {name: _label(torch.cat([part[name] for part in parts])) for name in parts[0]},
@@ -74,7 +75,7 @@ def pruning(
             "tokens": ("examples", [format.n_tokens(n + 1) for n in range(first, shots)]),
         },
         attrs={
-            "carrier": format.carrier.value,
+            "carrier": carrier_of(format).value,
             "format": format.name,
             "task": type(task).__name__,
             "kept": len(format.query),
@@ -90,10 +91,10 @@ class _Asked:
         self,
         model: HookedRootModule,
         task: Task,
-        format: PromptFormat,
+        format: Format,
         queries: Episodes,
         lengths: Lengths,
-        position_ids: PositionIds,
+        position_ids: PositionIds | None,
     ) -> None:
         self.task, self.length = task, lengths.shape[1]
         self.target = queries.target[:, -self.length :]
@@ -113,39 +114,40 @@ class _Asked:
 def _pruned_errors(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
-    context: ResidualStream,
+    contexts: Contexts,
     lengths: Lengths,
 ) -> dict[str, Float[Tensor, "episode layer length"]]:
     """Errors when the earlier tokens are dropped above each layer, while the prompt is read and
     after that.
     """
     alone = _Asked(model, task, format, episodes, lengths, PositionIds.KEEP)
-    vectors = _vectors(format, context, lengths)
+    vectors = _vectors(format, contexts, lengths)
     pruned, evicted = [], []
-    for layer in range(context.n_layers + 1):
+    for layer in range(contexts.n_layers + 1):
         sites = [Site(layer, role) for role in format.query]
-        states = _states(context, sites, lengths)
+        states = _states(contexts, sites, lengths)
         pruned.append(alone.errors(states))
-        if format.carrier is not format.answer:
+        if carrier_of(format) is not format.answer:
             for above in vectors[layer:]:
                 states |= above
         evicted.append(alone.errors(states))
     return {"pruned": torch.stack(pruned, dim=1), "evicted": torch.stack(evicted, dim=1)}
 
 
-def _vectors(format: PromptFormat, context: ResidualStream, lengths: Lengths) -> list[States]:
+def _vectors(format: Format, contexts: Contexts, lengths: Lengths) -> list[States]:
     """The carrier's states at each layer."""
-    sites = [Site(layer, format.carrier) for layer in range(context.n_layers + 1)]
-    return [_states(context, [site], lengths) for site in sites]
+    sites = [Site(layer, carrier_of(format)) for layer in range(contexts.n_layers + 1)]
+    return [_states(contexts, [site], lengths) for site in sites]
 
 
 def _states(
-    context: ResidualStream, sites: list[Site], lengths: Lengths
+    contexts: Contexts, sites: list[Site], lengths: Lengths
 ) -> dict[Site, Float[Tensor, "episode length d_model"]]:
     """The residuals at some sites, one for each context length."""
-    return {site: context.read(site)[:, -lengths.shape[1] :] for site in sites}
+    states = {site: contexts.vectors(site.layer, site.role) for site in sites}
+    return {site: state[:, -lengths.shape[1] :] for site, state in states.items()}
 
 
 def _label(errors: Float[Tensor, "episode *layer length"]) -> xr.Variable:

@@ -9,11 +9,11 @@ from torch import Generator, Tensor
 from torch.func import functional_call, vmap
 
 from tvlens import theory
-from tvlens.chunks import chunks
 from tvlens.errors import InputError
 from tvlens.models import AttentionWeights, FirstLayer, LinearTransformer
 from tvlens.progress import progress
 from tvlens.prompts import Episodes
+from tvlens.prompts.chunks import chunks
 from tvlens.results import RiskLandscape
 from tvlens.structured_directions import Direction, directions, scale_of_steps
 from tvlens.structured_gradients import split_gradients
@@ -122,7 +122,7 @@ def _errors(
     kept: dict[str, Tensor | None],
 ) -> tuple[tuple[str, ...], Float[Tensor, "direction tokens step episode"]]:
     """Every weight on every episode, a direction at once."""
-    tokens = model.format.n_tokens(model.examples)
+    tokens = model.format.n_tokens(model.examples + 1)
     rows = []
     for way in ways:
         steps = len(next(iter(way.weights.values())))

@@ -6,17 +6,17 @@ from einops import einsum
 from torch.nn import functional as F
 from transformer_lens import HookedRootModule
 
-from tvlens.chunks import chunks
 from tvlens.patching import count_layers
 from tvlens.progress import progress
-from tvlens.prompts import Episodes, Prompt, PromptFormat
+from tvlens.prompts import AlignedPrompt, Episodes, Format, aligned, carrier_of
+from tvlens.prompts.chunks import chunks
 from tvlens.results import SaliencyMap
 from tvlens.saliency import MEASURES, attention_saliency
 from tvlens.tasks import Task
 
 
 def saliency_map(
-    model: HookedRootModule, task: Task, format: PromptFormat, episodes: Episodes
+    model: HookedRootModule, task: Task, format: Format, episodes: Episodes
 ) -> SaliencyMap:
     """Attention times the gradient of the loss with respect to it, between kinds of tokens.
 
@@ -29,7 +29,7 @@ def saliency_map(
     Raises:
         InputError: the model has no hook points of attention patterns.
     """
-    kinds = _kinds(format, format.context(episodes[:1]))
+    kinds = _kinds(format, aligned(format.context(episodes[:1])))
     labels = [*format.roles, *(f"last {role}" for role in format.query)]
     member = F.one_hot(torch.tensor([labels.index(kind) for kind in kinds]), len(labels))
     parts = []
@@ -46,7 +46,7 @@ def saliency_map(
             {measure: (dims, values) for measure, values in found.items()},
             coords={"block": range(1, count_layers(model) + 1), "query": labels, "key": labels},
             attrs={
-                "carrier": format.carrier.value,
+                "carrier": carrier_of(format).value,
                 "answer": format.answer.value,
                 "format": format.name,
                 "task": type(task).__name__,
@@ -55,7 +55,7 @@ def saliency_map(
     )
 
 
-def _kinds(format: PromptFormat, prompt: Prompt) -> list[str]:
+def _kinds(format: Format, prompt: AlignedPrompt) -> list[str]:
     """What each token of a context is: of the examples, or of the query that ends it."""
     rest = len(prompt.roles) - len(format.query)
     return [*prompt.roles[:rest], *(f"last {role}" for role in prompt.roles[rest:])]

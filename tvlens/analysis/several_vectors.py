@@ -1,6 +1,6 @@
 """Do several vectors serve better than one, beside some examples?"""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -10,18 +10,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.chunks import chunks
 from tvlens.errors import InputError
 from tvlens.patching import Site, count_layers
 from tvlens.progress import progress
-from tvlens.prompts import Episodes, Prompt, Role
+from tvlens.prompts import Episodes, Format, Prompt, Role, carrier_of
+from tvlens.prompts.chunks import chunks
 from tvlens.residual_stream import residual_stream
 from tvlens.results import SeveralVectors
 from tvlens.results.several_vectors import IN_CONTEXT, WAYS
 from tvlens.tasks import Task
 
-LayOut = Callable[[Episodes], Prompt]
-"""A prompt of all examples but the last, and of the last up to its answer."""
 DUMMIES = ("one", "two")
 
 
@@ -29,8 +27,7 @@ DUMMIES = ("one", "two")
 def several_vectors(
     model: HookedRootModule,
     task: Task,
-    lay_out: LayOut,
-    carrier: Role,
+    format: Format,
     episodes: Episodes,
     contexts: Episodes,
 ) -> SeveralVectors:
@@ -41,9 +38,8 @@ def several_vectors(
 
     Args:
         task: gives the error.
-        lay_out: `PromptFormat.context`, or `DemonstrationFormat.context` with `of=` the length of
-            the model.
-        carrier: the token of an example, and of a query, that vectors are read from and written to.
+        format: its carrier is the token, of an example and of a query, that vectors are read from
+            and written to.
         episodes: what is asked, the last example, and before it those that are shown.
         contexts: of the same functions, so many for each: rows "(function context)", as
             `sample_contexts` draws them. N goes up to their number less one. Their last x are the
@@ -53,16 +49,17 @@ def several_vectors(
         InputError: the functions or shots do not fit, a prompt has not one carrier for each
             example and query, or the model has a single block.
     """
-    per_function = _check(model, lay_out, carrier, episodes, contexts)
+    carrier = carrier_of(format)
+    per_function = _check(model, format, episodes, contexts)
     kept = _queries_unseen(episodes, contexts)
-    tokens = len(lay_out(contexts[:1]).roles)
+    tokens = format.context(contexts[:1]).length
     together = 2 * per_function * tokens
     errors, plain = [], []
     for rows in progress(list(chunks(episodes, together)), "writing several vectors"):
         some = episodes[rows]
         own = contexts[slice(rows.start * per_function, rows.stop * per_function)]
-        vectors = _read(model, lay_out, carrier, own, per_function)
-        prompts = [lay_out(_with_examples(some, n)) for n in range(per_function)]
+        vectors = _read(model, format, own, per_function)
+        prompts = [format.context(_with_examples(some, n)) for n in range(per_function)]
         found = [_answers(model, carrier, prompt, vectors) for prompt in prompts]
         target = some.target[:, -1]
         written = torch.stack([each for _, each in found], dim=1)
@@ -99,12 +96,12 @@ def several_vectors(
 
 def _check(
     model: HookedRootModule,
-    lay_out: LayOut,
-    carrier: Role,
+    format: Format,
     episodes: Episodes,
     contexts: Episodes,
 ) -> int:
     """How many contexts there are for each function."""
+    carrier = carrier_of(format)
     count, rest = divmod(contexts.batch, episodes.batch)
     same = not rest and torch.equal(
         contexts.params, episodes.params.repeat_interleave(count, dim=0)
@@ -116,11 +113,11 @@ def _check(
             f"{contexts.shots} shots and {episodes.batch} episodes of {episodes.shots}."
         )
     for n in range(count):
-        prompt = lay_out(_with_examples(episodes[:1], n))
-        if len(prompt.positions(carrier)) != n + 1:
+        prompt = format.context(_with_examples(episodes[:1], n))
+        if prompt.places(carrier).count != n + 1:
             raise InputError(
                 f"A prompt of {n} examples needs {n + 1} tokens {str(carrier)!r}, one for each and "
-                f"one for the query; its tokens are {' '.join(prompt.roles)}."
+                f"one for the query; it has {prompt.places(carrier).count}."
             )
     if count_layers(model) < 2:
         raise InputError("A model of one block has no layer between two blocks.")
@@ -146,17 +143,19 @@ def _with_examples(episodes: Episodes, count: int) -> Episodes:
 
 
 def _read(
-    model: HookedRootModule, lay_out: LayOut, carrier: Role, contexts: Episodes, per_function: int
+    model: HookedRootModule, format: Format, contexts: Episodes, per_function: int
 ) -> dict[int, Float[Tensor, "dummies function context carrier d_model"]]:
     """The vectors of the last carriers of each context, by layer."""
     last = rearrange(contexts.x[:, -1], "(f c) d -> f c d", c=per_function)
     # The dummy of the next context of the same function is the second one.
     other = rearrange(last.roll(-1, dims=1), "f c d -> (f c) 1 d")
     again = replace(contexts, x=torch.cat([contexts.x[:, :-1], other], dim=1))
-    streams = [residual_stream(model, lay_out(each)) for each in (contexts, again)]
+    streams = [residual_stream(model, format.context(each)) for each in (contexts, again)]
     vectors = {}
     for layer in range(1, streams[0].n_layers):
-        one, two = (stream.read(Site(layer, carrier))[:, -per_function:] for stream in streams)
+        one, two = (
+            stream.read(Site(layer, carrier_of(format)))[:, -per_function:] for stream in streams
+        )
         both = torch.stack([one, (one + two) / 2])
         vectors[layer] = rearrange(both, "dummies (f c) k d -> dummies f c k d", c=per_function)
     return vectors
@@ -169,7 +168,7 @@ def _answers(
     vectors: Mapping[int, Float[Tensor, "dummies function context carrier d_model"]],
 ) -> tuple[Float[Tensor, "function d_out"], Float[Tensor, "function layer dummies way d_out"]]:
     """Answers with nothing written, and with vectors in each way."""
-    stream, count = residual_stream(model, prompt), len(prompt.positions(carrier))
+    stream, count = residual_stream(model, prompt), prompt.places(carrier).count
     answers = [
         stream.answer(values)
         for layer, of_both in vectors.items()
@@ -177,7 +176,7 @@ def _answers(
         for values in _values(Site(layer, carrier), each, count)
     ]
     shape = (len(vectors), len(DUMMIES), len(WAYS) - 1)
-    return stream.outputs(slice(-1, None))[:, 0], torch.stack(answers, dim=1).unflatten(1, shape)
+    return stream.answer(), torch.stack(answers, dim=1).unflatten(1, shape)
 
 
 def _values(

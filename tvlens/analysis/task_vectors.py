@@ -5,17 +5,18 @@ import torch
 import xarray as xr
 from transformer_lens import HookedRootModule
 
-from tvlens.chunks import chunks
-from tvlens.patching import Site, count_layers, read_all
+from tvlens.contexts import Contexts
+from tvlens.patching import count_layers
 from tvlens.progress import progress
-from tvlens.prompts import Episodes, PromptFormat
+from tvlens.prompts import Episodes, Format, carrier_of
+from tvlens.prompts.chunks import chunks
 from tvlens.results import TaskVectors
 from tvlens.tasks import Task, best_estimates, describe_parameters, probe_targets
 
 
 @torch.inference_mode()
 def task_vectors(
-    model: HookedRootModule, task: Task, format: PromptFormat, episodes: Episodes
+    model: HookedRootModule, task: Task, format: Format, episodes: Episodes
 ) -> TaskVectors:
     """The vectors at every layer and context length, from one pass over the episodes.
 
@@ -25,13 +26,14 @@ def task_vectors(
         task: names the result, and says what the params mean (`tvlens.tasks.parameters`).
         episodes: contexts, several of each function (`sample_contexts`).
     """
-    sites = [Site(layer, format.carrier) for layer in range(count_layers(model) + 1)]
+    carrier, layers = carrier_of(format), range(count_layers(model) + 1)
     parts = []
     rows = list(chunks(episodes, format.n_tokens(episodes.shots)))
     for some in progress(rows, "reading vectors"):
-        residuals = read_all(model, format.context(episodes[some]), sites)
-        parts.append(torch.stack([residuals[site] for site in sites], dim=1).cpu())
-    first = format.first_length
+        contexts = Contexts(model, format, episodes[some])
+        vectors = [contexts.vectors(layer, carrier) for layer in layers]
+        parts.append(torch.stack(vectors, dim=1).cpu())
+    first = format.first_length(carrier)
     params = episodes.params.cpu().numpy()
     described = describe_parameters(task, params.shape[1])
     targets = probe_targets(task, episodes.params)
@@ -45,7 +47,7 @@ def task_vectors(
             "y": (("episode", "examples", "d_y"), episodes.y[:, first:].cpu().numpy()),
         },
         coords={
-            "layer": range(len(sites)),
+            "layer": layers,
             "examples": range(first, episodes.shots),
             "function": ("episode", functions.reshape(-1)),
             "param": [each.name for each in described],
@@ -53,7 +55,7 @@ def task_vectors(
             "target": list(targets),
         },
         attrs={
-            "carrier": format.carrier.value,
+            "carrier": carrier.value,
             "format": format.name,
             "task": type(task).__name__,
             "carrier_sees_query": int(format.carrier_sees_query),

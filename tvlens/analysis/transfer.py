@@ -1,7 +1,5 @@
 """Does a task vector serve elsewhere than where it was read?"""
 
-from dataclasses import replace
-
 import torch
 import xarray as xr
 from einops import rearrange
@@ -10,12 +8,13 @@ from torch import Tensor
 from transformer_lens import HookedRootModule
 
 from tvlens.baselines import oracle_errors
-from tvlens.chunks import chunks
+from tvlens.contexts import Contexts
 from tvlens.errors import InputError
 from tvlens.patching import Site, count_layers
 from tvlens.progress import progress
-from tvlens.prompts import Episodes, PositionIds, PromptFormat
-from tvlens.residual_stream import ResidualStream, last_vectors, residual_stream
+from tvlens.prompts import Episodes, Format, PositionIds, carrier_of
+from tvlens.prompts.chunks import chunks
+from tvlens.residual_stream import last_vectors, residual_stream
 from tvlens.results import Transfer
 from tvlens.tasks import Task
 
@@ -36,12 +35,12 @@ _DIMENSIONS = {
 def transfer(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     queries: Episodes,
     *,
     layer: int,
-    position_ids: PositionIds = PositionIds.RESET,
+    position_ids: PositionIds | None = None,
 ) -> Transfer:
     """Task-vector prompting with a vector of another layer, and at the positions of another length.
 
@@ -60,19 +59,20 @@ def transfer(
         raise InputError(f"Layer {layer} is out of range 0..{count_layers(model)} of this model.")
     if episodes.shots < 2:
         raise InputError(f"Expected episodes of at least 2 shots, got {episodes.shots}.")
-    first = format.first_length
+    first = format.first_length(carrier_of(format))
     parts = []
-    neighbour = last_vectors(residual_stream(model, format.context(episodes[LAST])), format.carrier)
+    neighbour = last_vectors(
+        residual_stream(model, format.context(episodes[LAST])), carrier_of(format)
+    )
     tokens = format.n_tokens(episodes.shots) + episodes.shots * len(format.query)
     for rows in progress(list(chunks(episodes, tokens)), "moving vectors"):
         some, asked = episodes[rows], queries[rows]
-        context = residual_stream(model, format.context(some))
-        own = last_vectors(context, format.carrier)
-        outputs = context.outputs(format.answers(some.shots))
+        contexts = Contexts(model, format, some)
+        own = last_vectors(contexts.longest, carrier_of(format))
         parts.append(
             _layer_errors(model, task, format, asked, own, neighbour, position_ids)
-            | _length_errors(model, task, format, asked, context, layer)
-            | {"icl": task.error(outputs, some.target)[:, first:]}
+            | _length_errors(model, task, format, asked, contexts, layer)
+            | {"icl": task.error(contexts.answers(), some.target)[:, first:]}
         )
         neighbour = own[LAST]
     lengths, layers = range(first, episodes.shots), range(count_layers(model) + 1)
@@ -84,10 +84,10 @@ def transfer(
         coords={"read": layers, "write": layers, "examples": lengths, "position": lengths},
         attrs={
             "layer": layer,
-            "carrier": format.carrier.value,
+            "carrier": carrier_of(format).value,
             "format": format.name,
             "task": type(task).__name__,
-            "position_ids": position_ids.value,
+            "position_ids": (position_ids or format.position_ids).value,
         },
     )
     return Transfer(data.assign(oracle=oracle_errors(task, episodes).sel(examples=lengths)))
@@ -96,11 +96,11 @@ def transfer(
 def _layer_errors(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     queries: Episodes,
     own: Vectors,
     neighbour: Float[Tensor, "1 layer d_model"],
-    position_ids: PositionIds,
+    position_ids: PositionIds | None,
 ) -> dict[str, Tensor]:
     """Errors with the vectors of every layer, own and another episode's, at every layer."""
     longest = torch.tensor([[queries.shots - 1]], device=queries.x.device)
@@ -109,7 +109,7 @@ def _layer_errors(
 
     def errors(vectors: Vectors) -> Float[Tensor, "episode read write"]:
         def written(read: int, write: int) -> Float[Tensor, " episode"]:
-            answer = stream.answer({Site(write, format.carrier): vectors[:, read, None]})
+            answer = stream.answer({Site(write, carrier_of(format)): vectors[:, read, None]})
             return task.error(answer, queries.target[:, -1])
 
         rows = [torch.stack([written(read, write) for write in layers], -1) for read in layers]
@@ -118,33 +118,37 @@ def _layer_errors(
     return {
         "layers": errors(own),
         "shuffled": errors(torch.cat([neighbour, own[:-1]])),
-        "zero_shot": task.error(stream.outputs(LAST)[:, 0], queries.target[:, -1]),
+        "zero_shot": task.error(stream.answer(), queries.target[:, -1]),
     }
 
 
 def _length_errors(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     queries: Episodes,
-    context: ResidualStream,
+    contexts: Contexts,
     layer: int,
 ) -> dict[str, Float[Tensor, "episode examples position"]]:
     """Errors with the vectors of every length, at the positions of every length."""
-    lengths = torch.arange(format.first_length, queries.shots, device=queries.x.device)[None]
+    lengths = torch.arange(
+        format.first_length(carrier_of(format)), queries.shots, device=queries.x.device
+    )[None]
     prompt = format.zero_shot(queries, lengths)
-    site = Site(layer, format.carrier)
-    vectors = rearrange(context.read(site), "episode length d -> (episode length) 1 d")
+    site = Site(layer, carrier_of(format))
+    vectors = rearrange(
+        contexts.vectors(layer, site.role), "episode length d -> (episode length) 1 d"
+    )
 
     def errors(answers: Float[Tensor, "row d_y"]) -> Float[Tensor, "episode examples"]:
         answers = rearrange(answers, "(episode n) d -> episode n d", episode=queries.batch)
-        return task.error(answers, queries.target[:, format.first_length :])
+        return task.error(answers, queries.target[:, format.first_length(carrier_of(format)) :])
 
     written, untouched = [], []
     for position in lengths[0]:
         there = format.zero_shot(queries[:1], position[None, None], PositionIds.KEEP)
-        stream = residual_stream(model, replace(prompt, position_ids=there.position_ids))
+        stream = residual_stream(model, prompt.at(there.position_ids))
         written.append(errors(stream.answer({site: vectors})))
-        untouched.append(errors(stream.outputs(LAST)[:, 0]))
+        untouched.append(errors(stream.answer()))
     both = {"lengths": written, "lengths_zero_shot": untouched}
     return {name: torch.stack(each, dim=-1) for name, each in both.items()}

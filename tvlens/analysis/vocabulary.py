@@ -6,11 +6,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.chunks import chunks
 from tvlens.errors import InputError
 from tvlens.patching import Site, residual_name
 from tvlens.progress import progress
-from tvlens.prompts import Episodes, PromptFormat
+from tvlens.prompts import Episodes, Format, carrier_of
+from tvlens.prompts.chunks import chunks
 from tvlens.residual_stream import last_vectors, residual_stream
 from tvlens.results import Vocabulary
 from tvlens.results.vocabulary import SORTS
@@ -24,7 +24,7 @@ Vectors = Float[Tensor, "episode layer d_model"]
 def vocabulary(
     model: HookedRootModule,
     task: Task,
-    format: PromptFormat,
+    format: Format,
     episodes: Episodes,
     queries: Episodes,
     *,
@@ -76,7 +76,7 @@ def vocabulary(
             },
             attrs={
                 "layer": layer,
-                "carrier": format.carrier.value,
+                "carrier": carrier_of(format).value,
                 "format": format.name,
                 "task": type(task).__name__,
             },
@@ -96,18 +96,18 @@ def _check_symbols(task: Task, episodes: Episodes) -> None:
         raise InputError("The control needs the vector of another episode; give at least 2.")
 
 
-def _vectors(model: HookedRootModule, format: PromptFormat, episodes: Episodes) -> Vectors:
+def _vectors(model: HookedRootModule, format: Format, episodes: Episodes) -> Vectors:
     """The last carrier's vector at every layer."""
     rows = list(chunks(episodes, format.n_tokens(episodes.shots)))
     streams = (
         residual_stream(model, format.context(episodes[some]))
         for some in progress(rows, "reading vectors")
     )
-    return torch.cat([last_vectors(stream, format.carrier) for stream in streams])
+    return torch.cat([last_vectors(stream, carrier_of(format)) for stream in streams])
 
 
 def _decoded(
-    model: HookedRootModule, format: PromptFormat, queries: Episodes, vectors: Vectors
+    model: HookedRootModule, format: Format, queries: Episodes, vectors: Vectors
 ) -> Float[Tensor, "episode layer symbol"]:
     """Outputs where a vector stands at the answering token after the last block.
 

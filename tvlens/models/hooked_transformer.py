@@ -204,6 +204,9 @@ class HookedTransformer(HookedRootModule):
         self._initialise(generator)
         self.setup()
 
+    causal = True
+    """No token sees those to the right of it."""
+
     @property
     def n_layers(self) -> int:
         """Number of blocks."""

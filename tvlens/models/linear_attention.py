@@ -6,9 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.models.linear_config import AttentionWeights, FirstLayer, LinearConfig
-from tvlens.prompts import Role
+from tvlens.prompts import ColumnFormat, Role
 
 
 class Scores(NamedTuple):
@@ -98,16 +97,16 @@ class LiftingAttention(nn.Module):
 
     is_x: Tensor
 
-    def __init__(self, d: int, format: DemonstrationFormat, examples: int, *, scalar: bool) -> None:
+    def __init__(self, d: int, format: ColumnFormat, examples: int, *, scalar: bool) -> None:
         super().__init__()
-        n_positions = format.n_tokens(examples)
+        n_positions = format.n_tokens(examples + 1)
         self.d, self.examples = d, examples
         self.A = nn.Parameter(torch.empty(() if scalar else (d, d)))
         """What the y half of an x token gives to the x half of those that attend to it."""
         self.D = nn.Parameter(torch.empty(n_positions, n_positions))
         """Score of each source (row) and destination (column); rows of y tokens are not used."""
         is_x = torch.zeros(n_positions, 1)
-        is_x[format.tokens(Role.X, examples)] = 1.0
+        is_x[format.tokens(Role.X, examples + 1)] = 1.0
         self.register_buffer("is_x", is_x, persistent=False)
 
     def values(
@@ -166,10 +165,10 @@ class UnconstrainedAttention(nn.Module):
 
 
 def attention_of(
-    config: LinearConfig, layer: int, d: int, format: DemonstrationFormat, examples: int
+    config: LinearConfig, layer: int, d: int, format: ColumnFormat, examples: int
 ) -> StructuredAttention | LiftingAttention | UnconstrainedAttention:
     """The attention of a layer, counted from 0, without values in its weights."""
-    n_positions = format.n_tokens(examples) if format.ordered else 0
+    n_positions = format.n_tokens(examples + 1) if format.ordered else 0
     if config.weights is AttentionWeights.UNCONSTRAINED:
         return UnconstrainedAttention(d, n_positions, examples)
     scalar = config.weights is AttentionWeights.SCALAR

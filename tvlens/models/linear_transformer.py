@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
 from tvlens.models.linear_attention import attention_of
 from tvlens.models.linear_config import DropoutKind, FirstLayer, LinearConfig
-from tvlens.prompts import Prompt
+from tvlens.prompts import INSEPARABLE, ColumnFormat, Prompt
 
 
 class LinearBlock(nn.Module):
@@ -25,7 +24,7 @@ class LinearBlock(nn.Module):
         config: LinearConfig,
         layer: int,
         d: int,
-        format: DemonstrationFormat,
+        format: ColumnFormat,
         examples: int,
     ) -> None:
         super().__init__()
@@ -68,7 +67,7 @@ class LinearBlock(nn.Module):
 
 
 class LinearTransformer(HookedRootModule):
-    """Linear attention from prompts of a `DemonstrationFormat` to predictions of y.
+    """Linear attention from prompts of a `ColumnFormat` to predictions of y.
 
     Layer l means a boundary of the residual stream, as in `HookedTransformer`: 0 is the prompt, l
     the stream after block l. The stream is the transpose of the paper's Z: "batch position 2d", x
@@ -83,7 +82,7 @@ class LinearTransformer(HookedRootModule):
         self,
         config: LinearConfig,
         d: int,
-        format: DemonstrationFormat,
+        format: ColumnFormat,
         examples: int,
         *,
         generator: torch.Generator | None = None,
@@ -112,7 +111,7 @@ class LinearTransformer(HookedRootModule):
                 f"LinearTransformer needs d >= 1 and examples >= 1, got {d} and {examples}."
             )
         lifts = config.first_layer is FirstLayer.LIFTS
-        if lifts and format is not DemonstrationFormat.INSEPARABLE:
+        if lifts and format != INSEPARABLE:
             raise InputError(
                 f"A first layer that lifts x needs it in the lower half, and {format.name} "
                 "demonstrations have it in the upper one; take INSEPARABLE."
@@ -183,11 +182,16 @@ class LinearTransformer(HookedRootModule):
         """The prediction for the query of a prompt, read at its last token.
 
         Args:
-            prompt: as a `DemonstrationFormat` lays it out.
+            prompt: as a `ColumnFormat` lays it out.
             kept: see `forward`.
         """
         outputs = self(prompt.inputs, prompt.position_ids, only=slice(-1, None), kept=kept)
         return outputs[:, 0]
+
+    @property
+    def causal(self) -> bool:
+        """Whether no token sees those to the right of it."""
+        return self.config.causal
 
     def sample_kept(
         self, batch: int, *, generator: torch.Generator
@@ -197,7 +201,7 @@ class LinearTransformer(HookedRootModule):
         The x of the query and the token that is read out always stay; for
         `DropoutKind.ATTENTION_INPUT` the query's arrow does too, as in the paper's code.
         """
-        tokens = self.format.n_tokens(self.examples)
+        tokens = self.format.n_tokens(self.examples + 1)
         shape = (self.n_layers, batch, tokens)
         drawn = torch.rand(shape, generator=generator, device=generator.device)
         kept = drawn < self.config.dropout.keep
@@ -216,13 +220,13 @@ class LinearTransformer(HookedRootModule):
         if inputs.shape[-1] != 2 * self.d:
             raise InputError(
                 f"The inputs are {inputs.shape[-1]} wide, this model reads 2 x {self.d}: an x half "
-                "and a y half. Make them with a DemonstrationFormat."
+                "and a y half. Make them with a ColumnFormat."
             )
-        tokens = self.format.n_tokens(self.examples)
+        tokens = self.format.n_tokens(self.examples + 1)
         if self.format.ordered and inputs.shape[1] > tokens:
             raise InputError(
                 f"The prompt has {inputs.shape[1]} tokens, this model has positions for {tokens}: "
-                f"{self.examples} examples and a query, {self.format}."
+                f"{self.examples} examples and a query, {self.format.name}."
             )
         expected = (self.n_layers, *inputs.shape[:2])
         if kept is not None and kept.shape != expected:

@@ -4,13 +4,12 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
-from tvlens.prompts import Role
+from tvlens.prompts import INSEPARABLE, ColumnFormat, Role
 
 
 def live_positions(
-    format: DemonstrationFormat, examples: int, layer: int, n_layers: int
+    format: ColumnFormat, examples: int, layer: int, n_layers: int
 ) -> Bool[Tensor, "source destination"]:
     """Entries of D of a layer whose gradient is not 0 whatever the weights and prompts.
 
@@ -29,22 +28,22 @@ def live_positions(
     Raises:
         InputError: the format has no D, or there is no such block or model.
     """
-    lifts = format is DemonstrationFormat.INSEPARABLE
+    lifts = format == INSEPARABLE
     if not format.ordered or not 1 <= layer <= n_layers or n_layers < 1 + lifts:
         raise InputError(
             f"There is no D of block {layer} in a model of {n_layers} for {format.name} "
             "demonstrations; blocks count from 1, SINGLE has no positions, and INSEPARABLE needs "
             "a block beside the one that lifts x."
         )
-    tokens = format.n_tokens(examples)
+    tokens = format.n_tokens(examples + 1)
     live = torch.ones(tokens, tokens, dtype=torch.bool)
     live[-1] = False
     if layer == n_layers:
         live[:, :-1] = False
     if layer == 1 and Role.ARROW in format.roles:
-        live[format.tokens(Role.ARROW, examples)] = False
+        live[format.tokens(Role.ARROW, examples + 1)] = False
     if layer == 1 and lifts:
-        live[format.tokens(Role.Y, examples)] = False
+        live[format.tokens(Role.Y, examples + 1)] = False
     if n_layers == 1:
-        live[format.tokens(Role.X, examples)] = False
+        live[format.tokens(Role.X, examples + 1)] = False
     return live

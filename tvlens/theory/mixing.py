@@ -6,8 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tvlens.demonstrations import DemonstrationFormat
-from tvlens.prompts import Role
+from tvlens.prompts import ColumnFormat, Role
 from tvlens.theory.structured_positions import StructuredPositions
 
 
@@ -26,7 +25,7 @@ class MixingTerms(NamedTuple):
 
 def mixing_matrix(
     D: Float[Tensor, "position position"],
-    format: DemonstrationFormat,
+    format: ColumnFormat,
     *,
     a: Float[Tensor, ""],
     b: Float[Tensor, ""],
@@ -50,7 +49,7 @@ def mixing_matrix(
         readout: the second layer has B C = readout I.
     """
     examples = len(D) // len(format.roles) - 1
-    x, y = (format.tokens(role, examples) for role in (Role.X, Role.Y))
+    x, y = (format.tokens(role, examples + 1) for role in (Role.X, Role.Y))
     eye = torch.eye(len(D), dtype=D.dtype, device=D.device)
     moved_x = eye[x] + a / examples * D[x]
     moved_y = eye[y] + b / examples * D[y]

@@ -16,9 +16,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from tvlens.demonstrations import DemonstrationFormat
 from tvlens.errors import InputError
-from tvlens.prompts import Role
+from tvlens.prompts import TRIPLET, ColumnFormat, Role
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class StructuredPositions:
 
 
 def project_exchangeable(
-    D: Float[Tensor, "position position"], format: DemonstrationFormat
+    D: Float[Tensor, "position position"], format: ColumnFormat
 ) -> Float[Tensor, "position position"]:
     """The nearest point of S_P without task vectors, L4 = 0, where examples may be exchanged.
 
@@ -84,7 +83,7 @@ def task_vector_part(
         The two singular values of the entries from x and y to arrows, of which the second is 0 in
         S_P; L5 of length 1; and the L4 that is best with it. Their signs are arbitrary together.
     """
-    blocks = _blocks(D, DemonstrationFormat.TRIPLET)
+    blocks = _blocks(D, TRIPLET)
     formation = blocks[0::2, 1]
     u, s, vh = torch.linalg.svd(formation.flatten(1), full_matrices=False)
     return s, u[:, 0], s[0] * vh[0].view_as(formation[0])
@@ -95,15 +94,15 @@ def project_task_vectors(
 ) -> Float[Tensor, "position position"]:
     """The nearest point of S_P, task vectors included, for triplets. S_P is no linear space."""
     _, to_arrow, mixing = task_vector_part(D)
-    formation = torch.zeros_like(_blocks(D, DemonstrationFormat.TRIPLET))
+    formation = torch.zeros_like(_blocks(D, TRIPLET))
     formation[0::2, 1] = to_arrow[:, None, None] * mixing
-    return project_exchangeable(D, DemonstrationFormat.TRIPLET) + _joined(formation)
+    return project_exchangeable(D, TRIPLET) + _joined(formation)
 
 
 def project_tangent(
     change: Float[Tensor, "position position"],
     D: Float[Tensor, "position position"],
-    format: DemonstrationFormat,
+    format: ColumnFormat,
 ) -> Float[Tensor, "position position"]:
     """The part of a change of D that stays in S_P to first order.
 
@@ -124,7 +123,7 @@ def project_tangent(
 
 
 def _blocks(
-    D: Float[Tensor, "position position"], format: DemonstrationFormat
+    D: Float[Tensor, "position position"], format: ColumnFormat
 ) -> Float[Tensor, "role role shot shot"]:
     """D by source role, destination role, source example, destination example."""
     size = len(format.roles)
