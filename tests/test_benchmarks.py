@@ -63,6 +63,20 @@ def test_the_tvp_loss_is_timed(benchmark: Benchmark, tmp_path: Path):
     assert sum(name.startswith("TVP loss") for name in names) == 5
 
 
+def test_muon_is_timed(benchmark: Benchmark, tmp_path: Path):
+    options = ("--presets", "offset-tvp-small", "--rounds", "1", "--out", tmp_path)
+    assert benchmark("muon.py", *options)[0] == 0
+    results = written(tmp_path, "muon")["results"]
+    assert list(results) == [
+        f"offset-tvp-small, {part}" for part in ("training step", "Muon alone")
+    ]
+    for rows in results.values():
+        assert [row["contestant"] for row in rows] == ["tvlens", "torch.optim.Muon"]
+        assert rows[1]["ratio_median"] == 1.0
+    code, _, error = benchmark("muon.py", "--presets", "linear-tvp-paper", "--out", tmp_path)
+    assert code == 2 and "no preset 'linear-tvp-paper' with Muon" in error
+
+
 @pytest.mark.parametrize(
     ("arguments", "remedy"),
     [

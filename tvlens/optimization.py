@@ -9,6 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from tvlens.errors import InputError
+from tvlens.muon import BatchedMuon
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,7 @@ class Muon:
         }
         matrices = [p for name, p in model.named_parameters() if name in in_blocks]
         others = [p for name, p in model.named_parameters() if name not in in_blocks]
-        muon = torch.optim.Muon(
-            matrices, lr=self.learning_rate, momentum=self.momentum, weight_decay=0.0
-        )
+        muon = BatchedMuon(matrices, learning_rate=self.learning_rate, momentum=self.momentum)
         return [muon, _adamw(self.adam, others)]
 
 
