@@ -13,9 +13,7 @@ from transformer_lens import HookedRootModule
 import tvlens as tvl
 from tests.planted import PlantedBlock, planted_model
 from tests.readme_example import python_blocks
-from tests.test_scripts import Script, script
-
-__all__ = ["script"]
+from tests.running import Script
 
 TASK = tvl.LinearRegression(d=2)
 LAYERS, LEARN, ANSWER, SHOTS = 4, 1, 3, 5

@@ -15,10 +15,8 @@ from tests.planted import planted_model
 from tests.planted_arrow import PlantedArrowModel
 from tests.planted_entangled import entangled_model
 from tests.readme_example import python_blocks
-from tests.test_scripts import Script, script
+from tests.running import Script
 from tvlens.leakage import leakage
-
-__all__ = ["script"]
 
 TASK = tvl.LinearRegression(d=2)
 LAYERS, LEARN, ANSWER, LEAK = 4, 1, 3, 0.5

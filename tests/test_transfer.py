@@ -11,9 +11,7 @@ import xarray as xr
 import tvlens as tvl
 from tests.planted import planted_model
 from tests.readme_example import python_blocks
-from tests.test_scripts import Script, script
-
-__all__ = ["script"]
+from tests.running import Script
 
 TASK = tvl.LinearRegression(d=2)
 LAYERS, LEARN, ANSWER, SHOTS = 4, 2, 3, 5

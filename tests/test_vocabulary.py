@@ -14,12 +14,10 @@ from torch.nn import functional as F
 import tvlens as tvl
 import tvlens.chunks
 from tests.readme_example import python_blocks
-from tests.test_scripts import Script, script
+from tests.running import Script
 from tests.wrapped import Bridged, Wrapped
 from tvlens.prompts import ARROW, FORMATS, ZXY, Episodes, PromptFormat
 from tvlens.results.vocabulary import TOP
-
-__all__ = ["script"]
 
 SYMBOLS, SHOTS, LAYERS = 7, 4, 2
 TASK = tvl.TokenOffset(vocabulary=SYMBOLS, held_out_share=0.0)
