@@ -1,17 +1,20 @@
-# make demo: install and draw the first figure.  make test: the whole suite.
+# make demo: install and draw the first figure.  make test: the suite, but for what `make test-slow` runs.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 # TransformerLens 3.9, whose HookedTransformer is a contestant of `make bench`.
 LEGACY ?= .venv-transformer-lens-3
 
-.PHONY: demo test check docs pictures zoo zoo-linear bench bench-legacy clean
+.PHONY: demo test test-slow check docs pictures zoo zoo-linear bench bench-legacy clean
 
 demo: $(VENV)/installed
 	$(BIN)/python analyses/locality_sweep.py
 
 test: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+
+test-slow: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m slow
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check

@@ -73,6 +73,15 @@ def queries_of(task: Task, episodes: Episodes, seed: int = 1) -> Episodes:
     return fresh_queries(task, episodes, generator=generator)
 
 
+def episodes_and_queries(
+    task: Task, batch: int, shots: int, seed: int = 0
+) -> tuple[Episodes, Episodes]:
+    """Episodes and fresh queries of the same functions, from one generator."""
+    generator = Generator().manual_seed(seed)
+    episodes = sample_episodes(task, batch, shots, generator=generator)
+    return episodes, fresh_queries(task, episodes, generator=generator)
+
+
 def check_data(task: Task, device: str) -> None:
     """Data are float32, as wide as the task says, and made by the generator on its device."""
     first, again, other = (episodes_of(task, 5, 4, seed, device) for seed in (0, 0, 1))

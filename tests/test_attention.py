@@ -7,24 +7,26 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from torch import Generator, Tensor
+from torch import Generator
 
 import tvlens as tvl
 import tvlens.prompts.chunks
+from tests.own_tasks import Constant
 from tests.planted import planted_model
 from tests.planted_heads import CopyModel
-from tests.test_parts import Constant, data, double_model, each_format
-from tests.test_patching import random_model
-from tests.test_scripts import Script, script
+from tests.random_models import (
+    TASK,
+    data,
+    double_model,
+    each_format,
+    losses_of,
+    random_model,
+)
+from tests.running import Script
 from tests.wrapped import Bridged
 from tvlens.hooks import hooked_pass
 from tvlens.prompts import ARROW, ZXY, Episodes, TokenFormat
 from tvlens.results import AttentionMap
-
-__all__ = ["script"]
-
-TASK = tvl.LinearRegression(d=3)
-SHOTS = 4
 
 
 def map_copies() -> AttentionMap:
@@ -113,22 +115,6 @@ def test_a_bridge_attends_like_the_model_it_was_made_from():
 
 
 # saliency_map
-
-
-def losses_of(
-    model: Any, episodes: Episodes, name: str, moves: Tensor, format: TokenFormat = ZXY
-) -> Tensor:
-    """Losses (edge, episode) of the last answers when each edge of a pattern in turn is moved."""
-    many = format.context(episodes).repeated(len(moves))
-
-    def edit(pattern: Tensor) -> Tensor:
-        moved = moves.unflatten(1, pattern.shape[1:])
-        return pattern + moved.repeat_interleave(episodes.batch, dim=0)
-
-    with torch.no_grad():
-        outputs = hooked_pass(model, many, edits={name: edit}).outputs[:, -1]
-    target = episodes.target[:, -1].repeat(len(moves), 1)
-    return TASK.loss(outputs, target).unflatten(0, (-1, episodes.batch))
 
 
 def test_saliency_is_attention_times_finite_differences_of_the_loss():

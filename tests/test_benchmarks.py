@@ -12,15 +12,13 @@ import torch
 import tvp_loss
 from torch import Generator
 
-from tests.test_scripts import Ended, Script, script
+from tests.running import Ended, Script
 from tvlens.objectives import AllLengths, Objective
 from tvlens.tasks import sample_episodes
 from tvlens.training import TrainState, training_step
 
 CPU = torch.device("cpu")
 TINY = ["--sizes", "16", "8", "--batch", "4", "--rounds", "2"]
-
-__all__ = ["script"]
 
 Benchmark = Callable[..., Ended]
 

@@ -15,10 +15,9 @@ from scaling import count_flops, log_log_slope
 from sizes import Size
 from timing import Where
 
-from tests.test_scripts import Script, script
+from tests.running import Script
 from tvlens.analysis import locality_map
 
-__all__ = ["script"]
 TINY = ["--d-model", "16", "--examples", "3"]
 
 

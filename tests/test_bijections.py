@@ -12,13 +12,11 @@ from torch import Generator
 import tvlens as tvl
 from tests.planted_maps import PlantedMaps
 from tests.readme_example import python_blocks
-from tests.test_scripts import Script, script
+from tests.running import Script
 from tests.wrapped import Wrapped
 from tvlens.prompts import ARROW, Episodes, Role
 from tvlens.results.bijections import OUTCOMES
 from tvlens.tasks import Bijections, Direction, MapKind, Relations, SymbolMaps
-
-__all__ = ["script"]
 
 KINDS = (
     MapKind(Direction.COPY, 1),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.test_tasks import Quadratic
+from tests.own_tasks import Quadratic
 from tvlens.config import from_json, to_json
 from tvlens.errors import InputError
 from tvlens.experiment import Experiment, TrainConfig

@@ -13,9 +13,8 @@ from transformer_lens import HookedRootModule
 import tvlens as tvl
 from tests.planted import PlantedBlock, planted_model
 from tests.readme_example import python_blocks
-from tests.test_scripts import Script, script
-
-__all__ = ["script"]
+from tests.running import Script
+from tvlens.prompts import TOKEN_FORMATS
 
 TASK = tvl.LinearRegression(d=2)
 LAYERS, LEARN, ANSWER, SHOTS = 4, 1, 3, 5
@@ -100,7 +99,7 @@ def test_a_sum_of_vectors_is_the_sum_of_functions(planted: tvl.Conflict) -> None
     np.testing.assert_allclose(measured, missing, rtol=1e-3, atol=1e-7)
 
 
-@pytest.mark.parametrize("format", tvl.FORMATS, ids=lambda each: each.name)
+@pytest.mark.parametrize("format", TOKEN_FORMATS, ids=lambda each: each.name)
 def test_alpha_is_that_of_answers_computed_by_hand(format: tvl.TokenFormat) -> None:
     model, (episodes, again, queries) = tiny_model(format), sample(TASK, 8)
     result = set_against(model, format, functions=8)

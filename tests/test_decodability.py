@@ -13,13 +13,11 @@ from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsClassifier
 
 import tvlens as tvl
+from tests.own_tasks import Quadratic
 from tests.planted import planted_model
-from tests.test_scripts import Script, script
-from tests.test_tasks import Quadratic
+from tests.running import Script
 from tvlens.probes import PENALTIES, mean_predictions, neighbour_votes, ridge_predictions
 from tvlens.tasks import best_estimates, describe_parameters, probe_targets
-
-__all__ = ["script"]
 
 TASK = tvl.LinearRegression(d=4)
 LAYERS, LEARN, ANSWER = 4, 2, 3

@@ -25,7 +25,7 @@ from tvlens.experiment import Experiment, TrainConfig
 from tvlens.models import HookedTransformer, ModelConfig, Positions
 from tvlens.objectives import AllLengths, LastLength, Objective, Query, RandomLengths
 from tvlens.optimization import Muon
-from tvlens.prompts import FORMATS, PositionIds
+from tvlens.prompts import TOKEN_FORMATS, PositionIds
 from tvlens.tasks import LinearRegression, Sinusoid, TokenOffset
 from tvlens.training import TrainState, training_step
 
@@ -143,7 +143,7 @@ def experiments() -> Iterator[tuple[str, Experiment]]:
     for task in TASKS:
         yield f"vanilla {type(task).__name__}", small(task=task)
         yield f"tvp {type(task).__name__}", small(task=task, objective=tvp())
-    for format in FORMATS:
+    for format in TOKEN_FORMATS:
         yield f"tvp {format.name}", small(format=format, objective=tvp())
     for lengths, query, position_ids in itertools.product(
         (AllLengths(), LastLength(), RandomLengths(2)), Query, PositionIds

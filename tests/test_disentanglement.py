@@ -15,10 +15,9 @@ from tests.planted import planted_model
 from tests.planted_arrow import PlantedArrowModel
 from tests.planted_entangled import entangled_model
 from tests.readme_example import python_blocks
-from tests.test_scripts import Script, script
+from tests.running import Script
 from tvlens.leakage import leakage
-
-__all__ = ["script"]
+from tvlens.prompts import TOKEN_FORMATS
 
 TASK = tvl.LinearRegression(d=2)
 LAYERS, LEARN, ANSWER, LEAK = 4, 1, 3, 0.5
@@ -249,7 +248,7 @@ def test_without_a_seen_query_the_swap_is_zero_by_identity(planted: tvl.Disentan
 # Any model, task and format
 
 
-@pytest.mark.parametrize("format", tvl.FORMATS, ids=lambda each: each.name)
+@pytest.mark.parametrize("format", TOKEN_FORMATS, ids=lambda each: each.name)
 def test_errors_are_those_of_vectors_written_by_hand(format: tvl.TokenFormat) -> None:
     config = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.3)
     model = tvl.Experiment(TASK, format, config).build_model(device="cpu")

@@ -10,9 +10,8 @@ from transformer_lens import HookedRootModule
 
 import tvlens as tvl
 from tests.planted import planted_model
-from tests.test_scripts import Script, script  # noqa: F401
-from tests.test_training import TINY
-from tvlens.results.emergence import _turned
+from tests.running import Script
+from tests.tiny_runs import TINY
 
 D, SHOTS = 2, 5
 PLANTED = {0: (1, 2), 10: (1, 4), 100: (2, 3)}
@@ -95,16 +94,26 @@ def test_every_model_gets_the_same_random_controls() -> None:
     assert first.drop_attrs().identical(second.drop_attrs())
 
 
-def test_turned_points_differ_by_more_than_a_rotation_only() -> None:
+def test_turned_points_differ_by_more_than_a_rotation_only(planted_map: tvl.LocalityMap) -> None:
+    task, generator = tvl.LinearRegression(d=D), torch.Generator().manual_seed(0)
+    contexts = tvl.sample_contexts(task, 4, 5, SHOTS, generator=generator)
+    vectors = tvl.analysis.task_vectors(planted_model(4, 1, 3, D), task, tvl.ZXY, contexts)
     rng = np.random.default_rng(0)
-    last = rng.normal(size=(9, 3))
-    rotations = [np.linalg.qr(rng.normal(size=(3, 3)))[0] for _ in range(4)]
-    steps = np.stack([*(last @ rotation for rotation in rotations), last])
-    import xarray as xr
+    last = tvl.analysis.geometry(vectors, layer=2, generator=rng)
+    axes = last.data.sizes["axis"]
 
-    turned = _turned(xr.DataArray(steps, dims=("step", "context", "axis")))
-    for step in turned:
-        np.testing.assert_allclose(step, last, atol=1e-12)
+    def turned() -> tvl.Geometry:
+        rotation = np.linalg.qr(rng.normal(size=(axes, axes)))[0]
+        scores = last.data.scores.transpose(..., "axis")
+        return tvl.Geometry(last.data.assign(scores=scores.copy(data=scores.values @ rotation)))
+
+    steps = range(5)
+    geometries = {step: turned() for step in steps[:-1]} | {steps[-1]: last}
+    found = tvl.Emergence.from_parts(dict.fromkeys(steps, planted_map), geometries).data.coordinates
+    expected = found.sel(step=steps[-1])
+    assert np.linalg.matrix_rank(expected) > 1
+    for step in steps:
+        np.testing.assert_allclose(found.sel(step=step), expected, atol=1e-5)
 
 
 def test_a_single_model_is_refused_before_anything_is_computed() -> None:
@@ -135,7 +144,7 @@ def test_curves_and_frames_show_its_numbers(planted: tvl.Emergence) -> None:
         )
 
 
-def test_the_script_follows_a_run(script: Script, tmp_path: Path) -> None:  # noqa: F811
+def test_the_script_follows_a_run(script: Script, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     tvl.train(TINY, folder, device="cpu", snapshots=3)
     options = ("--episodes", 16, "--functions", 3, "--contexts", 3, "--device", "cpu")

@@ -11,7 +11,6 @@ import plotly.io as pio
 import pytest
 
 import tvlens as tvl
-from tests.test_locality_map import map_planted
 from tvlens.plots import paper_figure, write_figure
 
 MILLIMETRE = 96 / 25.4  # A CSS pixel is 1/96 inch.
@@ -21,8 +20,8 @@ needs_browser = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def figure() -> go.Figure:
-    return tvl.plots.plot_locality({"a": map_planted()})
+def figure(planted_map: tvl.LocalityMap) -> go.Figure:
+    return tvl.plots.plot_locality({"a": planted_map})
 
 
 @pytest.mark.parametrize(("paper", "wide"), [("single-column", 89), ("double-column", 183)])

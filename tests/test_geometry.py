@@ -13,11 +13,9 @@ from scipy import stats
 import tvlens as tvl
 from tests.planted import planted_model
 from tests.readme_example import python_blocks
-from tests.test_scripts import Script, script
+from tests.running import Script
 from tvlens.results import jackknife_interval
 from tvlens.results.geometry import effective_dimension
-
-__all__ = ["script"]
 
 FUNCTIONS, CONTEXTS = 6, 5
 

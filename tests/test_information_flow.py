@@ -14,17 +14,15 @@ from torch import Generator
 
 import tvlens as tvl
 import tvlens.prompts.chunks
+from tests.own_tasks import Constant
 from tests.planted import planted_model
 from tests.planted_flow import FlowModel
+from tests.random_models import data, double_model, each_format, losses_of
 from tests.readme_example import python_blocks
-from tests.test_attention import losses_of
-from tests.test_parts import Constant, data, double_model, each_format
-from tests.test_scripts import Script, script
+from tests.running import Script
 from tvlens.baselines import task_vector_errors, zero_shot_errors
 from tvlens.hooks import hooked_pass
 from tvlens.prompts import ARROW, ZXY, Episodes, TokenFormat
-
-__all__ = ["script"]
 
 TASK = tvl.LinearRegression(d=3)
 WEIGHTS = [0.1, 1.0, 10.0]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import linear_zoo
 import pytest
@@ -10,9 +11,8 @@ from torch import Generator, Tensor
 from torch.testing import assert_close
 
 import tvlens as tvl
-from tests.test_linear_training import TINY
-from tests.test_scripts import Script, script
-from tests.test_training import same_weights, state_after, train_until
+from tests.running import Script
+from tests.tiny_runs import TINY_LINEAR, same_weights, state_after, train_until
 from tvlens.errors import DivergenceError, InputError
 from tvlens.linear_experiment import Sparsity
 from tvlens.linear_seeds import LinearSeeds
@@ -28,8 +28,6 @@ from tvlens.prompts import COLUMN_FORMATS, ColumnFormat
 from tvlens.runs import train_run
 from tvlens.tasks import sample_episodes
 from tvlens.training import TrainState, training_step
-
-__all__ = ["script"]
 
 CPU = torch.device("cpu")
 SEEDS = (3, 5, 8)
@@ -75,9 +73,9 @@ def test_seeds_in_one_batch_are_seeds_one_after_the_other(
     format: ColumnFormat, weights: AttentionWeights
 ):
     """With dropout, a cost of weights, and gradients that are clipped for each seed alone."""
-    model = replace(TINY.model, weights=weights, init_std=0.2)
-    short = replace(TINY.train, clip_norm=0.3)
-    seeds = LinearSeeds(replace(TINY, format=format, model=model, train=short), SEEDS)
+    model = replace(TINY_LINEAR.model, weights=weights, init_std=0.2)
+    short = replace(TINY_LINEAR.train, clip_norm=0.3)
+    seeds = LinearSeeds(replace(TINY_LINEAR, format=format, model=model, train=short), SEEDS)
     state = state_after(seeds, 12)
     for index, expected in enumerate(in_turn(seeds, 12)):
         found = state.model.weights_of(index)
@@ -86,21 +84,21 @@ def test_seeds_in_one_batch_are_seeds_one_after_the_other(
 
 
 def test_a_first_layer_that_compares_nothing_stays_so():
-    blind = replace(TINY, model=replace(TINY.model, first_layer=FirstLayer.BLIND))
+    blind = replace(TINY_LINEAR, model=replace(TINY_LINEAR.model, first_layer=FirstLayer.BLIND))
     seeds = LinearSeeds(blind, SEEDS)
     (_, first), *_ = seeds.alone(state_after(seeds, 4))
     assert first.model.blocks[0].attn.C.item() == 0
 
 
 def test_each_seed_starts_as_it_does_alone():
-    seeds = LinearSeeds(TINY, SEEDS)
+    seeds = LinearSeeds(TINY_LINEAR, SEEDS)
     for experiment, state in seeds.alone(TrainState.start(seeds, CPU)):
         assert same_weights(state.model, experiment.build_model())
 
 
 def test_seeds_see_data_of_their_own():
     """A loss for each; from equal weights they differ only by the data."""
-    seeds = LinearSeeds(replace(TINY, sparsity=Sparsity()), SEEDS)
+    seeds = LinearSeeds(replace(TINY_LINEAR, sparsity=Sparsity()), SEEDS)
     state = TrainState.start(seeds, CPU)
     with torch.no_grad():
         for weight in state.model.weights:
@@ -111,7 +109,7 @@ def test_seeds_see_data_of_their_own():
 
 
 def test_every_seed_leaves_a_run_with_its_own_history(tmp_path: Path):
-    seeds = LinearSeeds(TINY, SEEDS)
+    seeds = LinearSeeds(TINY_LINEAR, SEEDS)
     for _ in train_run(seeds, tmp_path, device="cpu"):
         pass
     whole = state_after(seeds)
@@ -119,7 +117,7 @@ def test_every_seed_leaves_a_run_with_its_own_history(tmp_path: Path):
     assert [run.experiment.seed for run in runs] == list(SEEDS)
     assert {path.name for path in tmp_path.iterdir()} == {"seed-3", "seed-5", "seed-8"}
     for index, run in enumerate(runs):
-        assert run.experiment == replace(TINY, seed=SEEDS[index])
+        assert run.experiment == replace(TINY_LINEAR, seed=SEEDS[index])
         assert run.provenance["trained_with"] == list(SEEDS)
         for name, weight in whole.model.weights_of(index).items():
             assert torch.equal(run.model.state_dict()[name], weight)
@@ -132,7 +130,7 @@ def test_every_seed_leaves_a_run_with_its_own_history(tmp_path: Path):
 
 @pytest.mark.parametrize("stop", [7, 8, 9])
 def test_resumed_seeds_are_the_uninterrupted_ones_bit_for_bit(tmp_path: Path, stop: int):
-    seeds = LinearSeeds(TINY, SEEDS)
+    seeds = LinearSeeds(TINY_LINEAR, SEEDS)
     train_until(stop, seeds, tmp_path)
     for _ in train_run(seeds, tmp_path, device="cpu", resume=True):
         pass
@@ -143,15 +141,16 @@ def test_resumed_seeds_are_the_uninterrupted_ones_bit_for_bit(tmp_path: Path, st
 
 
 def test_seeds_that_a_killed_process_left_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    seeds, saved = LinearSeeds(TINY, SEEDS), tvl.runs._save_finished
+    seeds, saved = LinearSeeds(TINY_LINEAR, SEEDS), tvl.runs.save_tensors
 
-    def killed(folder: Path, *args: object, **kwargs: object) -> None:
-        if folder.name == "seed-5":
+    def killed(path: Path, *args: Any) -> None:
+        """The weights of a run are what is written last."""
+        if path.parent.name == "seed-5":
             raise KeyboardInterrupt
-        saved(folder, *args, **kwargs)  # pyright: ignore[reportArgumentType]
+        saved(path, *args)
 
     with monkeypatch.context() as broken:
-        broken.setattr(tvl.runs, "_save_finished", killed)
+        broken.setattr(tvl.runs, "save_tensors", killed)
         with pytest.raises(KeyboardInterrupt):
             for _ in train_run(seeds, tmp_path, device="cpu"):
                 pass
@@ -167,7 +166,7 @@ def test_seeds_that_a_killed_process_left_are_kept(tmp_path: Path, monkeypatch: 
 
 
 def test_one_seed_that_diverges_is_noticed():
-    seeds = LinearSeeds(replace(TINY, model=LinearConfig(), sparsity=Sparsity()), SEEDS)
+    seeds = LinearSeeds(replace(TINY_LINEAR, model=LinearConfig(), sparsity=Sparsity()), SEEDS)
     state = TrainState.start(seeds, CPU)
     with torch.no_grad():
         for weight in state.model.weights:
@@ -188,11 +187,11 @@ def test_one_seed_that_diverges_is_noticed():
 @pytest.mark.parametrize("seeds", [(), (1, 1)])
 def test_seeds_must_be_there_and_differ(seeds: tuple[int, ...]):
     with pytest.raises(InputError, match="one seed or more, each once"):
-        LinearSeeds(TINY, seeds)
+        LinearSeeds(TINY_LINEAR, seeds)
 
 
 def test_muon_takes_no_stack_of_matrices():
-    muon = replace(TINY, train=replace(TINY.train, optimizer=Muon()))
+    muon = replace(TINY_LINEAR, train=replace(TINY_LINEAR.train, optimizer=Muon()))
     with pytest.raises(InputError, match="Adam only"):
         LinearSeeds(muon, SEEDS)
 
@@ -208,9 +207,9 @@ def test_the_script_trains_seeds_in_one_batch(script: Script, tmp_path: Path):
 
 
 def test_dropout_draws_for_all_seeds_at_once():
-    stack = LinearSeeds(TINY, SEEDS).build_model()
+    stack = LinearSeeds(TINY_LINEAR, SEEDS).build_model()
     kept = stack.sample_kept(12, generator=Generator().manual_seed(0))
-    alone = TINY.build_model().sample_kept(12, generator=Generator().manual_seed(0))
+    alone = TINY_LINEAR.build_model().sample_kept(12, generator=Generator().manual_seed(0))
     assert torch.equal(kept, alone)
     assert stack.config.dropout == TokenDropout(0.7)
 

@@ -9,25 +9,17 @@ from torch import Generator
 from torch.testing import assert_close
 
 import tvlens as tvl
-from tests.test_training import same_weights, state_after, train_until
+from tests.tiny_runs import TINY_LINEAR, same_weights, state_after, train_until
 from tests.transcribed import attention
 from tvlens import theory
 from tvlens.errors import InputError
 from tvlens.linear_experiment import LinearExperiment, Sparsity
-from tvlens.models import DropoutKind, LinearConfig, TokenDropout
+from tvlens.models import DropoutKind, LinearConfig
 from tvlens.prompts import COLUMN_FORMATS, ColumnFormat
 from tvlens.runs import load_run, train_run
 from tvlens.tasks import LinearRegression, LowRankRegression, MatrixRegression, sample_episodes
 
 SINGLE, PAIRWISE, TRIPLET = COLUMN_FORMATS[:3]
-TINY = LinearExperiment(
-    MatrixRegression(2),
-    model=LinearConfig(dropout=TokenDropout(0.7)),
-    sparsity=Sparsity(1e-3, after=8),
-    train=replace(
-        LinearExperiment().train, steps=20, batch=8, examples=3, log_every=3, checkpoint_every=4
-    ),
-)
 
 
 def drawn(experiment: LinearExperiment, batch: int = 6, seed: int = 0) -> tvl.Episodes:
@@ -41,7 +33,7 @@ def drawn(experiment: LinearExperiment, batch: int = 6, seed: int = 0) -> tvl.Ep
 @pytest.mark.parametrize("format", COLUMN_FORMATS)
 def test_the_loss_is_of_the_query_alone_with_the_sign_of_the_paper(format: ColumnFormat):
     """E |Z + y|^2 over d^2, where Z is the y half of the last token."""
-    plain = replace(TINY, format=format, model=LinearConfig(init_std=0.5))
+    plain = replace(TINY_LINEAR, format=format, model=LinearConfig(init_std=0.5))
     model, episodes = plain.build_model(), drawn(plain)
     losses = plain.losses(model, episodes, generator=Generator(), step=0)
     prompt = format.context(episodes)
@@ -53,7 +45,7 @@ def test_the_loss_is_of_the_query_alone_with_the_sign_of_the_paper(format: Colum
 
 
 def test_weights_cost_their_absolute_values_from_a_step_on():
-    plain = replace(TINY, model=LinearConfig())
+    plain = replace(TINY_LINEAR, model=LinearConfig())
     model, episodes = plain.build_model(), drawn(plain)
     free, costly = (
         plain.losses(model, episodes, generator=Generator(), step=step) for step in (7, 8)
@@ -65,12 +57,12 @@ def test_weights_cost_their_absolute_values_from_a_step_on():
 
 
 def test_training_drops_the_tokens_that_the_model_samples():
-    model, episodes = TINY.build_model(), drawn(TINY)
-    found = TINY.losses(model, episodes, generator=Generator().manual_seed(3), step=0).icl
+    model, episodes = TINY_LINEAR.build_model(), drawn(TINY_LINEAR)
+    found = TINY_LINEAR.losses(model, episodes, generator=Generator().manual_seed(3), step=0).icl
     kept = model.sample_kept(episodes.batch, generator=Generator().manual_seed(3))
     prompt = TRIPLET.context(episodes)
     outputs = model(prompt.inputs, prompt.position_ids, kept=kept)[:, -1]
-    assert_close(found, TINY.task.loss(outputs, episodes.target[:, -1]).mean() / 4)
+    assert_close(found, TINY_LINEAR.task.loss(outputs, episodes.target[:, -1]).mean() / 4)
 
 
 # Training
@@ -92,15 +84,15 @@ def test_one_layer_learns_the_closed_form():
 
 
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path: Path):
-    train_until(7, TINY, tmp_path / "resumed")
+    train_until(7, TINY_LINEAR, tmp_path / "resumed")
     for folder in ("resumed", "whole"):
-        for _ in train_run(TINY, tmp_path / folder, device="cpu", resume=True):
+        for _ in train_run(TINY_LINEAR, tmp_path / folder, device="cpu", resume=True):
             pass
     resumed, whole = (tvl.load_linear_run(tmp_path / f, device="cpu") for f in ("resumed", "whole"))
     assert same_weights(resumed.model, whole.model)
     assert resumed.history.data.identical(whole.history.data)
-    assert same_weights(whole.model, state_after(TINY).model)
-    assert whole.experiment == TINY
+    assert same_weights(whole.model, state_after(TINY_LINEAR).model)
+    assert whole.experiment == TINY_LINEAR
 
 
 # Experiments
@@ -138,9 +130,11 @@ def test_what_ships_is_trained_by_the_presets():
 
 def test_all_seeds_are_loaded_in_their_order(tmp_path: Path):
     for seed in (2, 1):
-        for _ in train_run(replace(TINY, seed=seed), tmp_path / f"seed-{seed}", device="cpu"):
+        for _ in train_run(
+            replace(TINY_LINEAR, seed=seed), tmp_path / f"seed-{seed}", device="cpu"
+        ):
             pass
-    train_until(3, TINY, tmp_path / "seed-3")
+    train_until(3, TINY_LINEAR, tmp_path / "seed-3")
     runs = tvl.load_linear_runs(tmp_path, device="cpu")
     assert [run.experiment.seed for run in runs] == [1, 2]
 
@@ -154,7 +148,7 @@ def test_what_can_not_be_trained_or_loaded_is_refused(tmp_path: Path):
         tvl.load_linear_runs(tmp_path)
     with pytest.raises(InputError, match="no pretrained linear transformer 'triplet-2x6'"):
         tvl.load_pretrained_linear("triplet-2x6")
-    for _ in train_run(TINY, tmp_path / "run", device="cpu"):
+    for _ in train_run(TINY_LINEAR, tmp_path / "run", device="cpu"):
         pass
     with pytest.raises(InputError, match=r"run of a linear transformer.*load_linear_run"):
         load_run(tmp_path / "run")

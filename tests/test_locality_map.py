@@ -7,49 +7,29 @@ import xarray as xr
 
 import tvlens as tvl
 from tests.planted import planted_model
+from tests.planted_map import ANSWER, LAYERS, LEARN, TASK, map_planted
+from tvlens.prompts import TOKEN_FORMATS
 from tvlens.results.intervals import interval, resampled_means
 
-TASK = tvl.LinearRegression(d=2)
-LEARN, ANSWER, LAYERS = 1, 3, 4
 HOLDS = range(LEARN, ANSWER)
 
 
-@pytest.fixture(scope="module")
-def planted() -> tvl.LocalityMap:
-    return map_planted()
-
-
-def map_planted() -> tvl.LocalityMap:
-    generator = torch.Generator().manual_seed(0)
-    episodes = tvl.sample_episodes(TASK, 256, 6, generator=generator)
-    queries = tvl.fresh_queries(TASK, episodes, generator=generator)
-    return tvl.analysis.locality_map(
-        planted_model(LAYERS, LEARN, ANSWER, TASK.d),
-        TASK,
-        tvl.ZXY,
-        episodes,
-        queries,
-        untrained=planted_model(LAYERS, LAYERS - 1, LAYERS, TASK.d),
-        generator=generator,
-    )
-
-
-def test_recovery_is_one_exactly_where_the_vector_was_planted(planted: tvl.LocalityMap) -> None:
-    errors = planted.data.tvp.sel(role="z", examples=5)
-    for layer in planted.data.layer.values:
+def test_recovery_is_one_exactly_where_the_vector_was_planted(planted_map: tvl.LocalityMap) -> None:
+    errors = planted_map.data.tvp.sel(role="z", examples=5)
+    for layer in planted_map.data.layer.values:
         if layer in HOLDS:
             assert errors.sel(layer=layer).max() < 1e-10
         else:
-            zero_shot = planted.data.zero_shot.sel(examples=5)
+            zero_shot = planted_map.data.zero_shot.sel(examples=5)
             np.testing.assert_array_equal(errors.sel(layer=layer), zero_shot)
-    recovery = planted.recovery().estimate.sel(role="z", examples=5)
+    recovery = planted_map.recovery().estimate.sel(role="z", examples=5)
     expected = [float(layer in HOLDS) for layer in recovery.layer.values]
     np.testing.assert_allclose(recovery, expected, atol=1e-6)
 
 
-def test_scores_of_the_planted_model(planted: tvl.LocalityMap) -> None:
-    scores = planted.scores()
-    assert planted.best_layer() in HOLDS
+def test_scores_of_the_planted_model(planted_map: tvl.LocalityMap) -> None:
+    scores = planted_map.scores()
+    assert planted_map.best_layer() in HOLDS
     for name in ("recovery", "strength", "sufficiency", "necessity", "locality"):
         np.testing.assert_allclose(scores.loc[name], 1, atol=1e-6, err_msg=name)
     # Two layers share the vector evenly, and one token has all of it.
@@ -57,48 +37,50 @@ def test_scores_of_the_planted_model(planted: tvl.LocalityMap) -> None:
     np.testing.assert_allclose(scores.loc["token_spread"], 1, atol=1e-6)
 
 
-def test_the_icl_error_of_the_planted_model_is_the_oracle(planted: tvl.LocalityMap) -> None:
-    np.testing.assert_allclose(planted.data.icl, planted.data.oracle, atol=1e-4)
+def test_the_icl_error_of_the_planted_model_is_the_oracle(planted_map: tvl.LocalityMap) -> None:
+    np.testing.assert_allclose(planted_map.data.icl, planted_map.data.oracle, atol=1e-4)
 
 
-def test_spreads_are_empty_where_there_is_nothing_to_spread(planted: tvl.LocalityMap) -> None:
-    data = planted.data.copy(deep=True)
+def test_spreads_are_empty_where_there_is_nothing_to_spread(planted_map: tvl.LocalityMap) -> None:
+    data = planted_map.data.copy(deep=True)
     data["tvp"] = data.zero_shot.broadcast_like(data.tvp).transpose(*data.tvp.dims)
     scores = tvl.LocalityMap(data).scores()
     assert bool(scores.loc[["layer_spread", "token_spread"]].isna().all(axis=None))
     assert bool((scores.loc["recovery"] == 0).all())
 
 
-def test_controls_carry_no_task(planted: tvl.LocalityMap) -> None:
-    held = planted.data.isel(examples=-1).sel(layer=list(HOLDS))
+def test_controls_carry_no_task(planted_map: tvl.LocalityMap) -> None:
+    held = planted_map.data.isel(examples=-1).sel(layer=list(HOLDS))
     zero_shot = float(held.zero_shot.mean())
     # w' . x of an independent w' adds its own variance: twice the error of predicting 0.
     assert float(held.shuffled.mean()) == pytest.approx(2 * zero_shot, rel=0.25)
     assert float(held.random.mean()) > zero_shot
-    np.testing.assert_array_equal(planted.data.untrained.sel(layer=0), planted.data.zero_shot)
+    np.testing.assert_array_equal(
+        planted_map.data.untrained.sel(layer=0), planted_map.data.zero_shot
+    )
 
 
 def test_the_answer_may_ignore_all_but_the_carrier_once_the_vector_is_there(
-    planted: tvl.LocalityMap,
+    planted_map: tvl.LocalityMap,
 ) -> None:
-    assert float(planted.data.window.max()) < 1e-10
+    assert float(planted_map.data.window.max()) < 1e-10
 
 
-def test_after_the_last_layer_nothing_is_masked_or_ablated(planted: tvl.LocalityMap) -> None:
-    last = planted.data.isel(examples=-1)
+def test_after_the_last_layer_nothing_is_masked_or_ablated(planted_map: tvl.LocalityMap) -> None:
+    last = planted_map.data.isel(examples=-1)
     np.testing.assert_array_equal(last.window.sel(layer=LAYERS), last.icl)
     np.testing.assert_array_equal(last.ablated.sel(layer=LAYERS), last.icl)
 
 
 def test_an_ignorant_carrier_costs_everything_until_it_was_read(
-    planted: tvl.LocalityMap,
+    planted_map: tvl.LocalityMap,
 ) -> None:
-    ablated = planted.data.ablated.mean("episode")
+    ablated = planted_map.data.ablated.mean("episode")
     assert float(ablated.sel(layer=list(HOLDS)).min()) > 0.5
     assert float(ablated.sel(layer=list(range(ANSWER, LAYERS + 1))).max()) < 1e-10
 
 
-@pytest.mark.parametrize("format", tvl.FORMATS, ids=lambda each: each.name)
+@pytest.mark.parametrize("format", TOKEN_FORMATS, ids=lambda each: each.name)
 def test_every_format_can_be_mapped_and_has_the_exact_identities(
     format: tvl.TokenFormat,
 ) -> None:
@@ -123,17 +105,17 @@ def test_every_format_can_be_mapped_and_has_the_exact_identities(
 
 
 def test_the_curve_of_a_map_is_the_icl_curve_at_its_best_layer(
-    planted: tvl.LocalityMap,
+    planted_map: tvl.LocalityMap,
 ) -> None:
     generator = torch.Generator().manual_seed(0)
     episodes = tvl.sample_episodes(TASK, 256, 6, generator=generator)
     queries = tvl.fresh_queries(TASK, episodes, generator=generator)
     model = planted_model(LAYERS, LEARN, ANSWER, TASK.d)
     curve = tvl.analysis.icl_curve(
-        model, TASK, tvl.ZXY, episodes, queries, layer=planted.best_layer()
+        model, TASK, tvl.ZXY, episodes, queries, layer=planted_map.best_layer()
     )
     for name in ("icl", "tvp", "zero_shot", "oracle"):
-        np.testing.assert_array_equal(curve.data[name], planted.curve().data[name])
+        np.testing.assert_array_equal(curve.data[name], planted_map.curve().data[name])
 
 
 def test_recovery_is_undefined_where_context_gives_nothing() -> None:
@@ -178,18 +160,18 @@ def test_bootstrap_intervals_cover_the_mean_as_often_as_they_say() -> None:
     assert np.mean((high - low) / (2 * 1.96 * standard_error)) == pytest.approx(1, abs=0.03)
 
 
-def test_a_saved_result_is_reloaded_identically(planted: tvl.LocalityMap, tmp_path) -> None:
-    planted.save(tmp_path / "map.nc")
-    assert tvl.LocalityMap.load(tmp_path / "map.nc").data.identical(planted.data)
-    tvl.results.save_results({"a": planted, "b": planted}, tmp_path / "maps.nc")
+def test_a_saved_result_is_reloaded_identically(planted_map: tvl.LocalityMap, tmp_path) -> None:
+    planted_map.save(tmp_path / "map.nc")
+    assert tvl.LocalityMap.load(tmp_path / "map.nc").data.identical(planted_map.data)
+    tvl.results.save_results({"a": planted_map, "b": planted_map}, tmp_path / "maps.nc")
     again = tvl.results.load_results(tvl.LocalityMap, tmp_path / "maps.nc")
     assert list(again) == ["a", "b"]
-    assert again["b"].data.identical(planted.data)
+    assert again["b"].data.identical(planted_map.data)
 
 
-def test_a_damaged_or_foreign_file_is_refused(planted: tvl.LocalityMap, tmp_path) -> None:
+def test_a_damaged_or_foreign_file_is_refused(planted_map: tvl.LocalityMap, tmp_path) -> None:
     path = tmp_path / "map.nc"
-    planted.save(path)
+    planted_map.save(path)
     with pytest.raises(tvl.InputError, match="holds LocalityMap, expected ICLCurve"):
         tvl.ICLCurve.load(path)
     path.write_bytes(path.read_bytes()[:1000])
@@ -203,7 +185,7 @@ def test_a_map_is_a_function_of_its_episodes() -> None:
     assert map_planted().data.identical(map_planted().data)
 
 
-@pytest.mark.parametrize("format", tvl.FORMATS, ids=lambda each: each.name)
+@pytest.mark.parametrize("format", TOKEN_FORMATS, ids=lambda each: each.name)
 @pytest.mark.parametrize("position_ids", tvl.PositionIds)
 def test_a_map_holds_the_errors_of_the_definition(
     format: tvl.TokenFormat, position_ids: tvl.PositionIds

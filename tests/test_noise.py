@@ -14,13 +14,14 @@ from transformer_lens import HookedRootModule
 import tvlens as tvl
 from tests.planted import planted_model
 from tests.readme_example import python_blocks
-from tests.test_scripts import Script, script
+from tests.running import Script
+from tests.task_conformance import episodes_and_queries
 from tvlens.baselines import icl_errors, task_vector_errors, zero_shot_errors
+from tvlens.prompts import TOKEN_FORMATS
 from tvlens.results import noise_table
 from tvlens.results.noise_curves import first_rise, first_sign_change
 from tvlens.shifts import LabelNoise, Noise, OutlierLabels, TokenFlips, Trial, noise_grid
 
-__all__ = ["script"]
 TASK = tvl.LinearRegression(d=2)
 EXAMPLES = 8
 LAYER = 1
@@ -30,9 +31,7 @@ GRID = (LabelNoise(0.0), LabelNoise(0.5), LabelNoise(1.0), OutlierLabels(0.2))
 def data_of(
     task: tvl.Task = TASK, batch: int = 300, shots: int = EXAMPLES + 1, seed: int = 0
 ) -> tuple[tvl.Episodes, tvl.Episodes]:
-    generator = Generator().manual_seed(seed)
-    episodes = tvl.sample_episodes(task, batch, shots, generator=generator)
-    return episodes, tvl.fresh_queries(task, episodes, generator=generator)
+    return episodes_and_queries(task, batch, shots, seed)
 
 
 def noise_of(
@@ -63,7 +62,7 @@ def test_level_0_is_exactly_clean(planted: tvl.NoiseCurves) -> None:
         )
 
 
-@pytest.mark.parametrize("format", tvl.FORMATS, ids=lambda each: each.name)
+@pytest.mark.parametrize("format", TOKEN_FORMATS, ids=lambda each: each.name)
 def test_clean_errors_are_those_of_the_baselines(format: tvl.TokenFormat) -> None:
     config = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.5)
     model = tvl.Experiment(TASK, format, config).build_model(device="cpu")

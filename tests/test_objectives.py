@@ -18,7 +18,7 @@ from tvlens.objectives import (
     RandomLengths,
 )
 from tvlens.patching import Site
-from tvlens.prompts import ARROW, FORMATS, XY, XYZ, ZXY, Episodes, PositionIds, TokenFormat
+from tvlens.prompts import ARROW, TOKEN_FORMATS, XY, XYZ, ZXY, Episodes, PositionIds, TokenFormat
 from tvlens.task_vectors import prompted_outputs, task_vector_predictions
 from tvlens.tasks import (
     LinearRegression,
@@ -100,7 +100,7 @@ def by_hooks(
     ],
     ids=["all-reset", "last-keep", "fresh-last-layer"],
 )
-@pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
+@pytest.mark.parametrize("format", TOKEN_FORMATS, ids=lambda format: format.name)
 @pytest.mark.parametrize("positions", [Positions.LEARNED, Positions.ROTARY])
 def test_the_fast_tvp_loss_is_the_definition_in_value_and_gradient(
     objective: Objective, format: TokenFormat, positions: Positions

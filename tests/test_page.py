@@ -17,7 +17,6 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 import tvlens as tvl
 from tests.readme_example import ROOT
-from tests.test_locality_map import map_planted
 from tvlens.plots import QUESTIONS
 
 SCREENSHOTS = ROOT / "figures" / "screenshots"
@@ -52,11 +51,6 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
-
-
-@pytest.fixture(scope="module")
-def planted() -> tvl.LocalityMap:
-    return map_planted()
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +89,9 @@ def opened(browser: Browser, path: Path, **options: Any) -> Opened:
 
 
 @pytest.fixture
-def map_page(browser: Browser, planted: tvl.LocalityMap, tmp_path: Path) -> Iterator[Page]:
+def map_page(browser: Browser, planted_map: tvl.LocalityMap, tmp_path: Path) -> Iterator[Page]:
     """A page of one locality map."""
-    tvl.report(tmp_path / "map.html", {"planted": [planted]})
+    tvl.report(tmp_path / "map.html", {"planted": [planted_map]})
     page = opened(browser, tmp_path / "map.html", accept_downloads=True).page
     page.locator("figure").scroll_into_view_if_needed()
     page.wait_for_selector("figure[data-drawn=yes]")
@@ -163,40 +157,40 @@ def test_a_report_fits_a_phone(browser: Browser, report: Path) -> None:
     page.close()
 
 
-def test_a_slider_changes_the_figure(map_page: Page, planted: tvl.LocalityMap) -> None:
-    recovery = planted.recovery().estimate.transpose("examples", "layer", "role")
+def test_a_slider_changes_the_figure(map_page: Page, planted_map: tvl.LocalityMap) -> None:
+    recovery = planted_map.recovery().estimate.transpose("examples", "layer", "role")
     assert cells(map_page) == numbers(recovery.isel(examples=-1))
     rail = map_page.locator(".slider-rail-touch-rect").bounding_box()
     assert rail is not None
     map_page.mouse.click(rail["x"] + 2, rail["y"] + rail["height"] / 2)
     map_page.wait_for_timeout(500)
-    first = planted.data.examples.values[1]
+    first = planted_map.data.examples.values[1]
     label = map_page.locator(".slider-label").first.text_content() or ""
     assert "examples in the context: 1" in label
     assert cells(map_page) == numbers(recovery.sel(examples=first))
     assert not np.array_equal(recovery.sel(examples=first), recovery.isel(examples=-1))
 
 
-def test_hovering_tells_all_numbers_of_a_cell(map_page: Page, planted: tvl.LocalityMap) -> None:
+def test_hovering_tells_all_numbers_of_a_cell(map_page: Page, planted_map: tvl.LocalityMap) -> None:
     plot = map_page.locator("figure .heatmaplayer image").bounding_box()
     assert plot is not None
-    layers = planted.data.sizes["layer"]
+    layers = planted_map.data.sizes["layer"]
     map_page.mouse.move(plot["x"] + 5, plot["y"] + plot["height"] * 0.5 / layers)
     map_page.wait_for_selector(".hoverlayer .hovertext")
     said = map_page.locator(".hoverlayer .hovertext").text_content() or ""
-    cell = planted.recovery().isel(examples=-1, layer=-1, role=0)
+    cell = planted_map.recovery().isel(examples=-1, layer=-1, role=0)
     assert f"layer {layers - 1}, token z (carrier)" in said
     assert f"recovery {cell.estimate:.3f}, 95% interval {cell.low:.3f} to {cell.high:.3f}" in said
     assert "error" in said
 
 
 def test_the_numbers_of_a_figure_can_be_taken_away(
-    map_page: Page, planted: tvl.LocalityMap
+    map_page: Page, planted_map: tvl.LocalityMap
 ) -> None:
     with map_page.expect_download() as saved:
         map_page.locator("button[data-action=csv]").click()
     table = pd.read_csv(saved.value.path())
-    recovery = planted.recovery().isel(examples=-1).transpose("layer", "role")
+    recovery = planted_map.recovery().isel(examples=-1).transpose("layer", "role")
     assert set(table["panel"]) == {"planted"}
     assert "95% interval %{customdata[0]:.3f}" in table["hover"][0]
     np.testing.assert_allclose(table["z"], recovery.estimate.values.ravel())
@@ -209,16 +203,18 @@ def test_the_numbers_of_a_figure_can_be_taken_away(
     again: Any = pio.from_json(Path(saved.value.path()).read_text())
     z = np.frombuffer(base64.b64decode(again.data[0].z["bdata"]), again.data[0].z["dtype"])
     np.testing.assert_array_equal(z, recovery.estimate.values.ravel())
-    assert len(again.frames) == len(planted.data.examples) - 1
+    assert len(again.frames) == len(planted_map.data.examples) - 1
 
 
-def test_a_table_is_copied_with_all_its_digits(map_page: Page, planted: tvl.LocalityMap) -> None:
+def test_a_table_is_copied_with_all_its_digits(
+    map_page: Page, planted_map: tvl.LocalityMap
+) -> None:
     copied = "navigator.clipboard.writeText = async (text) => { window.copied = text; }"
     map_page.evaluate(copied)
     map_page.locator("details > summary", has_text="Numbers").click()
     map_page.locator("details .with-table button").click()
     table = pd.read_csv(io.StringIO(map_page.evaluate("window.copied")))
-    scores = planted.scores()
+    scores = planted_map.scores()
     assert table["score"].tolist() == scores.index.tolist()
     np.testing.assert_allclose(table["estimate"], scores["estimate"])
 

@@ -11,6 +11,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.utilities.components_utils import get_act_name
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from tests.random_models import randomise
 from tvlens.errors import InputError
 from tvlens.models import HookedTransformer, ModelConfig, Positions
 from tvlens.models.bridge import from_bridge, to_bridge
@@ -35,15 +36,6 @@ def make_model(
     model = HookedTransformer(config, VOCABULARY, d_out, dtype=dtype)
     randomise(model)
     return model
-
-
-def randomise(model: torch.nn.Module) -> None:
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            is_scale = parameter.dim() == 1 and name.endswith("weight")
-            noise = 0.3 * torch.randn(parameter.shape, generator=generator)
-            parameter.copy_(1 + noise if is_scale else noise)
 
 
 def make_ids(seed: int = 2) -> Tensor:

@@ -1,6 +1,5 @@
 """Heads and MLPs: activations by name, contributions to the vector, effects on it."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,78 +7,32 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.testing import assert_close
 
 import tvlens as tvl
 import tvlens.prompts.chunks
+from tests.own_tasks import Constant
 from tests.planted import planted_model
 from tests.planted_heads import CopyModel
+from tests.random_models import (
+    SHOTS,
+    TASK,
+    SkipsBlock,
+    data,
+    double_model,
+    each_format,
+    random_model,
+)
 from tests.readme_example import python_blocks
-from tests.test_patching import SkipsBlock, random_model
-from tests.test_scripts import Script, script
+from tests.running import Script
 from tests.wrapped import Bridged, Wrapped
 from tvlens.hooks import hooked_pass
 from tvlens.models import HookedTransformer, Positions
 from tvlens.parts import Part, list_parts, part_names, swapped
 from tvlens.patching import residual_name
-from tvlens.prompts import FORMATS, ZXY, Episodes, Role, TokenFormat
+from tvlens.prompts import ZXY, Episodes, Role, TokenFormat
 from tvlens.residual_stream import residual_stream
-
-__all__ = ["script"]
-
-TASK = tvl.LinearRegression(d=3)
-SHOTS = 4
-each_format = pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
-
-
-@dataclass(frozen=True)
-class Constant:
-    """y is the same for all x: what the last example shows."""
-
-    d_x: int = 1
-    d_y: int = 1
-    scale: float = 1.0
-
-    def sample_params(self, batch: int, *, generator: Generator) -> Tensor:
-        """Functions and their opposites, so that their mean is 0."""
-        half = torch.randn(batch // 2, 1, generator=generator)
-        return torch.stack([half, -half], dim=1).flatten(0, 1)
-
-    def sample_inputs(self, params: Tensor, shots: int, *, generator: Generator) -> Tensor:
-        return torch.randn(len(params), shots, 1, generator=generator)
-
-    def apply(self, params: Tensor, x: Tensor) -> Tensor:
-        return params[:, None].expand(x.shape)
-
-    def corrupt(self, y: Tensor, *, generator: Generator) -> Tensor:
-        return y
-
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        return (prediction - target).square().squeeze(-1)
-
-    error = loss
-
-    def oracle(self, x: Tensor, y: Tensor, query: Tensor) -> Tensor:
-        return y[:, -1:].expand(query.shape) if y.shape[1] else torch.zeros_like(query)
-
-
-def data(task: Any = TASK, batch: int = 6) -> tuple[Episodes, Episodes, Episodes]:
-    """Episodes, fresh queries, and the same inputs under other functions; float64."""
-    generator = Generator().manual_seed(1)
-    episodes = tvl.sample_episodes(task, batch, SHOTS, generator=generator)
-    queries = tvl.fresh_queries(task, episodes, generator=generator)
-    others = tvl.relabelled(task, episodes, generator=generator)
-    doubled = [
-        Episodes(*(each.double() for each in (e.x, e.y, e.target, e.params)))
-        for e in (episodes, queries, others)
-    ]
-    return doubled[0], doubled[1], doubled[2]
-
-
-def double_model(format: TokenFormat = ZXY, positions: Positions = Positions.ROTARY):
-    return random_model(format, positions, torch.float64)
-
 
 # hooked_pass
 
@@ -283,11 +236,11 @@ def test_effects_are_those_of_a_plain_loop():
     clean = hooked_pass(model, context, read=part_names(model)).activations
     vector = residual_name(model, 2)
 
-    def prompted(vectors: Tensor, edits: dict = {}) -> Tensor:  # noqa: B006
+    def prompted(vectors: Tensor, edits: dict | None = None) -> Tensor:
         def write(residual: Tensor) -> Tensor:
             return torch.cat([vectors, residual[:, 1:]], dim=1)
 
-        outputs = hooked_pass(model, asked, edits={vector: write, **edits}).outputs[:, -1]
+        outputs = hooked_pass(model, asked, edits={vector: write, **(edits or {})}).outputs[:, -1]
         return TASK.error(outputs, queries.target[:, -1])
 
     def check(name: str, part: Part, error: Tensor) -> None:

@@ -11,12 +11,10 @@ import xarray as xr
 import tvlens as tvl
 import tvlens.prompts.chunks
 from tests.planted import planted_model
-from tests.test_parts import data, double_model, each_format
-from tests.test_scripts import Script, script
+from tests.random_models import data, double_model, each_format
+from tests.running import Script
 from tests.wrapped import Wrapped
 from tvlens.prompts import ZXY, TokenFormat
-
-__all__ = ["script"]
 
 TASK = tvl.LinearRegression(d=3)
 LAYERS, LEARN, ANSWER = 4, 2, 4

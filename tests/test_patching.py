@@ -9,8 +9,9 @@ from torch.testing import assert_close
 from transformer_lens.hook_points import HookPoint
 
 from tests.planted import planted_model
+from tests.random_models import N_LAYERS, SHOTS, TASK, SkipsBlock, each_format, random_model
 from tvlens.errors import InputError
-from tvlens.models import HookedTransformer, ModelConfig, Positions
+from tvlens.models import HookedTransformer, Positions
 from tvlens.patching import (
     Site,
     count_layers,
@@ -21,7 +22,6 @@ from tvlens.patching import (
 )
 from tvlens.prompts import (
     ARROW,
-    FORMATS,
     XY,
     XYZ,
     ZXY,
@@ -35,26 +35,9 @@ from tvlens.prompts import (
 from tvlens.task_vectors import carrier_vectors, prompted_outputs, task_vector_predictions
 from tvlens.tasks import LinearRegression, fresh_queries, oracle_predictions, sample_episodes
 
-TASK = LinearRegression(d=3)
-N_LAYERS = 3
 LAYERS = range(N_LAYERS + 1)
-SHOTS = 4
 
-each_format = pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
 each_kind = pytest.mark.parametrize("positions", Positions)
-
-
-def random_model(
-    format: TokenFormat,
-    positions: Positions = Positions.ROTARY,
-    dtype: torch.dtype = torch.float32,
-    kind: type[HookedTransformer] = HookedTransformer,
-) -> HookedTransformer:
-    config = ModelConfig(
-        n_layers=N_LAYERS, d_model=16, n_heads=2, n_ctx=20, positions=positions, init_std=0.3
-    )
-    generator = Generator().manual_seed(0)
-    return kind(config, format.d_in(TASK.d_x, 1), 1, generator=generator, dtype=dtype)
 
 
 def data(batch: int = 5, shots: int = SHOTS, task: LinearRegression = TASK):
@@ -365,14 +348,6 @@ def test_a_value_that_does_not_fit_is_refused_with_what_would(value: Tensor, rea
     model, prompt = random_model(ZXY), ZXY.context(data()[0])
     with pytest.raises(InputError, match=reason):
         write(model, prompt, Site(1, Role.Z), value)
-
-
-class SkipsBlock(HookedTransformer):
-    """Its hook points do not fire, like those of a compiled model."""
-
-    def forward(self, inputs: Tensor, position_ids: Tensor | None = None, **_: object) -> Tensor:
-        residual = super().forward(inputs, position_ids, stop_at_layer=1)
-        return super().forward(residual, position_ids, start_at_layer=2)
 
 
 class RepeatsBlock(HookedTransformer):

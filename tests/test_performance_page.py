@@ -3,9 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.test_scripts import Script, script
-
-__all__ = ["script"]
+from tests.running import Script
 
 ORIGIN = {
     "created": "2025-01-02T03:04:05+00:00",

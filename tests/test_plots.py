@@ -13,24 +13,18 @@ import pytest
 import xarray as xr
 
 import tvlens as tvl
-from tests.test_locality_map import map_planted
 from tvlens.results import figure
 
 
-@pytest.fixture(scope="module")
-def planted() -> tvl.LocalityMap:
-    return map_planted()
-
-
-def test_heat_maps_show_recovery_by_layer_and_role(planted: tvl.LocalityMap) -> None:
-    drawn: Any = tvl.plots.plot_locality({"a": planted, "b": planted})
-    recovery = planted.recovery()
+def test_heat_maps_show_recovery_by_layer_and_role(planted_map: tvl.LocalityMap) -> None:
+    drawn: Any = tvl.plots.plot_locality({"a": planted_map, "b": planted_map})
+    recovery = planted_map.recovery()
     first, second = drawn.data
     assert (first.type, second.type) == ("heatmap", "heatmap")
     np.testing.assert_array_equal(first.z, recovery.estimate.isel(examples=-1))
     np.testing.assert_array_equal(first.customdata[..., 0], recovery.low.isel(examples=-1))
     np.testing.assert_array_equal(
-        first.customdata[..., 2], planted.data.tvp.mean("episode").isel(examples=-1)
+        first.customdata[..., 2], planted_map.data.tvp.mean("episode").isel(examples=-1)
     )
     assert list(first.x) == ["z (carrier)", "x", "y on z"]
     assert list(first.y) == ["0", "1", "2", "3", "4"], "plotly draws the first row at the bottom"
@@ -38,33 +32,33 @@ def test_heat_maps_show_recovery_by_layer_and_role(planted: tvl.LocalityMap) -> 
     assert [each.text for each in drawn.layout.annotations] == ["a", "b"]
 
 
-def test_the_slider_has_a_frame_for_every_context_length(planted: tvl.LocalityMap) -> None:
-    drawn: Any = tvl.plots.plot_locality(planted)
-    lengths = [str(n) for n in planted.data.examples.values[1:]]
+def test_the_slider_has_a_frame_for_every_context_length(planted_map: tvl.LocalityMap) -> None:
+    drawn: Any = tvl.plots.plot_locality(planted_map)
+    lengths = [str(n) for n in planted_map.data.examples.values[1:]]
     assert [frame.name for frame in drawn.frames] == lengths
     assert [step.label for step in drawn.layout.sliders[0].steps] == lengths
-    recovery = planted.recovery().estimate
+    recovery = planted_map.recovery().estimate
     for frame in drawn.frames:
         np.testing.assert_array_equal(frame.data[0].z, recovery.sel(examples=int(frame.name)))
 
 
 def test_the_colour_scale_is_symmetric_and_the_same_in_every_frame(
-    planted: tvl.LocalityMap,
+    planted_map: tvl.LocalityMap,
 ) -> None:
-    drawn: Any = tvl.plots.plot_locality({"a": planted, "b": planted})
+    drawn: Any = tvl.plots.plot_locality({"a": planted_map, "b": planted_map})
     axis = drawn.layout.coloraxis
     assert (axis.cmin, axis.cmax) == (-1, 1)
     traces = [*drawn.data, *(trace for frame in drawn.frames for trace in frame.data)]
     assert {trace.coloraxis for trace in traces} == {"coloraxis"}
 
 
-def test_curves_show_means_and_bands(planted: tvl.LocalityMap) -> None:
-    drawn: Any = tvl.plots.plot_icl_curve(planted.curve())
-    summary = planted.curve().summary()
+def test_curves_show_means_and_bands(planted_map: tvl.LocalityMap) -> None:
+    drawn: Any = tvl.plots.plot_icl_curve(planted_map.curve())
+    summary = planted_map.curve().summary()
     line = next(trace for trace in drawn.data if trace.name == "task vector")
     np.testing.assert_array_equal(line.y, summary.tvp.sel(bound="estimate"))
     np.testing.assert_allclose(
-        summary.tvp.sel(bound="estimate"), planted.curve().data.tvp.mean("episode"), rtol=1e-6
+        summary.tvp.sel(bound="estimate"), planted_map.curve().data.tvp.mean("episode"), rtol=1e-6
     )
     low, high = drawn.data[list(drawn.data).index(line) - 2 :][:2]
     np.testing.assert_array_equal(low.y, summary.tvp.sel(bound="low"))
@@ -79,51 +73,53 @@ def test_the_history_leaves_out_a_loss_that_was_not_trained() -> None:
     np.testing.assert_array_equal(drawn.data[0].y, [0.5, 0.4])
 
 
-def test_every_result_shows_itself_in_a_notebook(planted: tvl.LocalityMap) -> None:
+def test_every_result_shows_itself_in_a_notebook(planted_map: tvl.LocalityMap) -> None:
     history = tvl.History.from_rows(np.ones((2, 5)))
-    for result in (planted, planted.curve(), history):
+    for result in (planted_map, planted_map.curve(), history):
         assert isinstance(figure(result), go.Figure)
         assert "plotly" in result._repr_html_()
 
 
 def test_a_notebook_shows_the_scores_and_the_figure(
-    planted: tvl.LocalityMap, monkeypatch: pytest.MonkeyPatch
+    planted_map: tvl.LocalityMap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[dict] = []
     monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
     monkeypatch.setattr(pio.renderers, "default", "plotly_mimetype")
-    planted._ipython_display_()
+    planted_map._ipython_display_()
     table, plot = shown
-    assert f"{planted.scores().estimate['recovery']:.4g}" in table["text/html"]
+    assert f"{planted_map.scores().estimate['recovery']:.4g}" in table["text/html"]
     (drawn,) = plot.values()
     assert drawn["data"][0]["type"] == "heatmap"
     shown.clear()
     monkeypatch.setattr(pio.renderers, "default", "browser")
-    planted._ipython_display_()
+    planted_map._ipython_display_()
     assert len(shown) == 1, "a terminal gets text, and no window opens"
 
 
-def test_a_result_becomes_a_long_table(planted: tvl.LocalityMap) -> None:
-    table = planted.to_dataframe()
+def test_a_result_becomes_a_long_table(planted_map: tvl.LocalityMap) -> None:
+    table = planted_map.to_dataframe()
     labels = ["episode", "layer", "role", "examples"]
     assert table.columns.tolist() == ["variable", *labels, "written", "value"]
-    assert len(table) == sum(each.size for each in planted.data.data_vars.values())
+    assert len(table) == sum(each.size for each in planted_map.data.data_vars.values())
     tvp = table[table.variable == "tvp"].set_index(labels)["value"].to_xarray()
     xr.testing.assert_allclose(
-        tvp.astype("float32"), planted.data.tvp.reset_coords(drop=True).reindex_like(tvp), atol=0
+        tvp.astype("float32"),
+        planted_map.data.tvp.reset_coords(drop=True).reindex_like(tvp),
+        atol=0,
     )
     icl = table.loc[table["variable"] == "icl"]
     assert pd.isna(icl["role"]).all() and str(icl["examples"].dtype) == "Int64"
 
 
-def test_a_page_is_self_contained(planted: tvl.LocalityMap, tmp_path) -> None:
+def test_a_page_is_self_contained(planted_map: tvl.LocalityMap, tmp_path) -> None:
     path = tmp_path / "page.html"
-    table = tvl.results.side_by_side({"planted": planted})
+    table = tvl.results.side_by_side({"planted": planted_map})
     tvl.plots.write_page(
         path,
         title="A <title>",
         text="text",
-        sections=[tvl.plots.Section("section", [tvl.plots.plot_locality(planted)], table)],
+        sections=[tvl.plots.Section("section", [tvl.plots.plot_locality(planted_map)], table)],
     )
     page = path.read_text()
     assert "<h1>A &lt;title&gt;</h1>" in page and "<h2>section</h2>" in page and "planted" in page
@@ -140,8 +136,8 @@ def test_a_picture_says_what_is_missing(monkeypatch, tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_value_is_an_empty_cell(planted: tvl.LocalityMap) -> None:
-    data = planted.data.copy(deep=True)
+def test_a_missing_value_is_an_empty_cell(planted_map: tvl.LocalityMap) -> None:
+    data = planted_map.data.copy(deep=True)
     data["icl"] = xr.ones_like(data.icl) * data.zero_shot
     drawn: Any = tvl.plots.plot_locality(tvl.LocalityMap(data))
     assert np.isnan(drawn.data[0].z).all() and drawn.data[0].hoverongaps is False

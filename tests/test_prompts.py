@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from tvlens.errors import InputError
 from tvlens.prompts import (
     ARROW,
-    FORMATS,
+    TOKEN_FORMATS,
     XY,
     XYZ,
     ZXY,
@@ -24,7 +24,7 @@ Z, X, Y, ARR = Role.Z, Role.X, Role.Y, Role.ARROW
 OWN = TokenFormat("zxay", (Z, X, ARR, Y), (Z, X, ARR), Z, ARR)
 """A format as a user may write it."""
 
-ALL_FORMATS = (*FORMATS, OWN)
+ALL_FORMATS = (*TOKEN_FORMATS, OWN)
 
 
 @st.composite

@@ -22,16 +22,15 @@ from transformer_lens.hook_points import HookPoint
 import tvlens as tvl
 from tests.planted import planted_model
 from tests.readme_example import python_blocks
-from tests.test_scripts import Script, script
+from tests.running import Script
+from tvlens.prompts import TOKEN_FORMATS
 from tvlens.residual_stream import residual_stream
 from tvlens.results import cached_tokens
-
-__all__ = ["script"]
 
 TASK = tvl.LinearRegression(d=2)
 LAYERS, LEARN, ANSWER = 5, 2, 4
 SHOTS = 5
-FORMATS = pytest.mark.parametrize("format", tvl.FORMATS, ids=lambda each: each.name)
+FORMATS = pytest.mark.parametrize("format", TOKEN_FORMATS, ids=lambda each: each.name)
 POSITIONS = pytest.mark.parametrize("positions", tvl.Positions, ids=lambda each: each.value)
 
 

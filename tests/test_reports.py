@@ -8,15 +8,9 @@ import pytest
 import torch
 
 import tvlens as tvl
-from tests.test_locality_map import map_planted
 from tvlens import results as kinds
 from tvlens.plots import LINEAR_QUESTIONS, QUESTIONS, question_of
 from tvlens.results import Result
-
-
-@pytest.fixture(scope="module")
-def planted() -> tvl.LocalityMap:
-    return map_planted()
 
 
 def test_every_kind_of_result_of_an_analysis_answers_a_question() -> None:
@@ -30,10 +24,10 @@ def test_every_kind_of_result_of_an_analysis_answers_a_question() -> None:
 
 
 def test_a_report_has_a_section_for_each_kind_and_the_facts_of_each_training(
-    planted: tvl.LocalityMap, tmp_path: Path
+    planted_map: tvl.LocalityMap, tmp_path: Path
 ) -> None:
     run = tvl.load_pretrained("offset-tvp", device="cpu")
-    results = {"a": [planted, planted.curve()], "b": [planted]}
+    results = {"a": [planted_map, planted_map.curve()], "b": [planted_map]}
     last = tvl.plots.Section("What else?", text="Of other models.")
     tvl.report(tmp_path / "page.html", results, {"a": run}, title="Two <models>", further=[last])
     page = (tmp_path / "page.html").read_text()
@@ -52,7 +46,7 @@ def test_a_report_has_a_section_for_each_kind_and_the_facts_of_each_training(
     task = "TokenOffset(vocabulary=32, held_out_share=0.2, split=train, noise=0.0)"
     for fact in (task, f"ICL + 1 TVP at layer {experiment.objective.tvp_layer}"):
         assert fact in page
-    recovery = planted.scores().loc["recovery"]
+    recovery = planted_map.scores().loc["recovery"]
     assert f"{recovery.estimate:.3g} ({recovery.low:.3g} to {recovery.high:.3g})" in page
 
 
@@ -90,33 +84,33 @@ def test_a_report_holds_all_results_of_linear_transformers(tmp_path: Path) -> No
 
 
 def test_a_report_of_nothing_or_of_the_same_twice_is_refused(
-    planted: tvl.LocalityMap, tmp_path: Path
+    planted_map: tvl.LocalityMap, tmp_path: Path
 ) -> None:
     history = tvl.load_pretrained("offset-tvp", device="cpu").history
     for results, words in (
         ({}, "no results to report"),
         ({"a": []}, "no results to report"),
-        ({"a": [planted, planted]}, "'a' has two results of kind LocalityMap"),
+        ({"a": [planted_map, planted_map]}, "'a' has two results of kind LocalityMap"),
         ({"a": [history]}, "no page of a History"),
     ):
         with pytest.raises(tvl.InputError, match=words):
             tvl.report(tmp_path / "page.html", results)
     run = tvl.load_pretrained("offset-tvp", device="cpu")
     with pytest.raises(tvl.InputError, match="run of 'b' but no results"):
-        tvl.report(tmp_path / "page.html", {"a": [planted]}, {"b": run})
+        tvl.report(tmp_path / "page.html", {"a": [planted_map]}, {"b": run})
     with pytest.raises(tvl.InputError, match=r"There is no folder .*none"):
-        tvl.report(tmp_path / "none" / "page.html", {"a": [planted]})
+        tvl.report(tmp_path / "none" / "page.html", {"a": [planted_map]})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_models_share_figures_only_with_their_family(planted: tvl.LocalityMap) -> None:
+def test_models_share_figures_only_with_their_family(planted_map: tvl.LocalityMap) -> None:
     def of_family(family: str) -> tvl.LocalityMap:
-        return tvl.LocalityMap(planted.data.assign_attrs(family=family))
+        return tvl.LocalityMap(planted_map.data.assign_attrs(family=family))
 
     named = {"a": of_family("one"), "b": of_family("two"), "c": of_family("one")}
     figures: list[Any] = question_of(tvl.LocalityMap).figures(named)
     titles = [[each.text for each in figure.layout.annotations] for figure in figures]
     assert titles == [["a", "c"], ["b"]]
-    many = {str(i): planted for i in range(6)}
+    many = {str(i): planted_map for i in range(6)}
     figures = question_of(tvl.LocalityMap).figures(many)
     assert [len(figure.layout.annotations) for figure in figures] == [4, 2]

@@ -11,8 +11,8 @@ import xarray as xr
 from torch import Tensor
 
 import tvlens as tvl
+from tests.exact_means import gaussian_nodes, orbit
 from tests.planted_linear import PAIRWISE, TRIPLET, even_mixing, normal, planted_model, positions
-from tests.test_theory import gaussian_nodes, orbit
 from tests.transcribed import attention
 from tvlens import theory
 from tvlens.models import (

@@ -20,8 +20,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tests.test_tasks import Quadratic
-from tests.test_training import (
+from tests.own_tasks import Quadratic
+from tests.tiny_runs import (
     CPU,
     TINY,
     check_same_run,

@@ -1,9 +1,7 @@
 import os
-import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -14,7 +12,8 @@ import torch
 from torch import Tensor
 
 import tvlens.analysis
-from tests.test_training import CPU, change_from_batch, check_same_run
+from tests.running import ANALYSES, Ended, Script
+from tests.tiny_runs import CPU, change_from_batch, check_same_run
 from tvlens.checkpoints import load_checkpoint
 from tvlens.experiment import Experiment
 from tvlens.files import read_json
@@ -22,7 +21,6 @@ from tvlens.presets import PRESETS
 from tvlens.results import LocalityMap, load_results, scores_table
 from tvlens.runs import is_finished, list_pretrained, load_run, train
 
-ANALYSES = Path(__file__).parent.parent / "analyses"
 TINY = [
     *("--preset", "linear-tvp-small", "--device", "cpu"),
     *("--model.n-layers", "2", "--model.d-model", "16", "--model.n-heads", "2"),
@@ -34,38 +32,6 @@ GRID = [
     *("--episodes", "32", "--device", "cpu"),
 ]
 NAMES = ["linear-zxy-2layers-seed0-vanilla", "linear-zxy-2layers-seed0-tvp1"]
-
-
-class Ended(NamedTuple):
-    """How a script ended."""
-
-    code: object
-    out: str
-    error: str
-
-
-Script = Callable[..., Ended]
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Script]:
-    """Run a script as `python analyses/NAME ARGUMENTS` does, but in this process."""
-    monkeypatch.syspath_prepend(str(ANALYSES))
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def run(name: str, *arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", [str(ANALYSES / name), *map(str, arguments)])
-        code: object = 0
-        try:
-            runpy.run_path(str(ANALYSES / name), run_name="__main__")
-        except SystemExit as end:
-            code = end.code
-        printed = capsys.readouterr()
-        return Ended(code, printed.out, printed.err)
-
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def subprocess_of(name: str, *arguments: object, **kwargs: Any) -> subprocess.Popen[str]:

@@ -16,14 +16,12 @@ import tvlens.prompts.chunks
 from tests.planted import planted_model
 from tests.planted_triplets import example_of_each_arrow, planted_triplets
 from tests.readme_example import python_blocks
-from tests.test_scripts import Script, script
+from tests.running import Script
 from tvlens.injections import Missing, context_answers
 from tvlens.models import HookedTransformer, LinearConfig, LinearTransformer, ModelConfig
 from tvlens.patching import Site, read, write_all
 from tvlens.prompts import ARROW, XYZ, ZXY, Episodes, Format, carrier_of
 from tvlens.tasks import LinearRegression, MatrixRegression, fresh_queries, sample_contexts
-
-__all__ = ["script"]
 
 CONTEXTS, SHOTS, LAYERS = 3, 5, 3
 TRIPLET = tvl.TRIPLET

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.test_training import CPU, TINY
+from tests.tiny_runs import CPU, TINY
 from tvlens.errors import InputError
 from tvlens.runs import load_run, load_snapshots, train, train_run
 from tvlens.snapshots import FOLDER, snapshot_files, snapshot_steps

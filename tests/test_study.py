@@ -11,7 +11,7 @@ import torch
 
 import tvlens as tvl
 from tests.planted import planted_model
-from tests.test_scripts import Script, script  # noqa: F401
+from tests.running import Script
 
 FEW = ("--episodes", 16, "--device", "cpu")
 
@@ -35,7 +35,7 @@ def test_a_model_of_one_block_has_no_layer_to_choose() -> None:
 
 
 def test_a_study_leaves_a_page_a_table_and_results_of_each_model(
-    script: Script,  # noqa: F811
+    script: Script,
     tmp_path: Path,
 ) -> None:
     names = ["offset-vanilla", "offset-tvp"]
@@ -53,7 +53,7 @@ def test_a_study_leaves_a_page_a_table_and_results_of_each_model(
 
 
 def test_a_study_is_drawn_again_from_its_results(
-    script: Script,  # noqa: F811
+    script: Script,
     tmp_path: Path,
 ) -> None:
     arguments = ("icl_curve.py", "offset-tvp", *FEW, "--examples", 2, "--out", tmp_path / "a")
@@ -78,7 +78,7 @@ def test_a_study_is_drawn_again_from_its_results(
     ],
 )
 def test_a_study_that_cannot_be_made_ends_in_one_line(
-    script: Script,  # noqa: F811
+    script: Script,
     tmp_path: Path,
     arguments: list,
     words: str,
@@ -91,7 +91,7 @@ def test_a_study_that_cannot_be_made_ends_in_one_line(
 
 
 def test_an_answer_that_is_there_is_not_computed_again(
-    script: Script,  # noqa: F811
+    script: Script,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -120,7 +120,7 @@ def test_an_answer_that_is_there_is_not_computed_again(
 
 
 def test_an_interrupted_study_keeps_what_it_has(
-    script: Script,  # noqa: F811
+    script: Script,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -142,7 +142,7 @@ def test_an_interrupted_study_keeps_what_it_has(
 
 
 def test_an_answer_depends_on_the_snapshots_of_a_run(
-    script: Script,  # noqa: F811
+    script: Script,
     tmp_path: Path,
 ) -> None:
     study = importlib.import_module("study")
@@ -158,7 +158,7 @@ def test_an_answer_depends_on_the_snapshots_of_a_run(
 
 
 def test_a_quiet_script_prints_nothing_but_errors(
-    script: Script,  # noqa: F811
+    script: Script,
     tmp_path: Path,
 ) -> None:
     common = (*FEW, "--examples", 2, "--out", tmp_path)
@@ -170,7 +170,7 @@ def test_a_quiet_script_prints_nothing_but_errors(
 
 
 def test_controls_are_not_drawn_with_the_seed_of_the_episodes(
-    script: Script,  # noqa: F811
+    script: Script,
 ) -> None:
     study = importlib.import_module("study")
     run = tvl.load_pretrained("linear-tvp", device="cpu")

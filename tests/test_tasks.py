@@ -1,13 +1,12 @@
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import Ridge
-from torch import Generator, Tensor
 from torch.testing import assert_close
 
+from tests.own_tasks import Quadratic
 from tests.task_conformance import (
     certain_logits,
     check_task,
@@ -30,52 +29,6 @@ from tvlens.tasks import (
     oracle_predictions,
     sample_episodes,
 )
-
-
-@dataclass(frozen=True)
-class Quadratic:
-    """y = a x^2 + b with Gaussian a, b and x: a task that tvlens does not have."""
-
-    spread: float = 1.0
-
-    @property
-    def d_x(self) -> int:
-        return 1
-
-    @property
-    def d_y(self) -> int:
-        return 1
-
-    @property
-    def scale(self) -> float:
-        return 3 * self.spread**4 + 1
-
-    def sample_params(self, batch: int, *, generator: Generator) -> Tensor:
-        return torch.randn(batch, 2, generator=generator, device=generator.device)
-
-    def sample_inputs(self, params: Tensor, shots: int, *, generator: Generator) -> Tensor:
-        x = torch.randn(len(params), shots, 1, generator=generator, device=generator.device)
-        return self.spread * x
-
-    def apply(self, params: Tensor, x: Tensor) -> Tensor:
-        return self._features(x) @ params[:, :, None]
-
-    def corrupt(self, y: Tensor, *, generator: Generator) -> Tensor:
-        return y
-
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        return (prediction - target).square().squeeze(-1)
-
-    def error(self, prediction: Tensor, target: Tensor) -> Tensor:
-        return self.loss(prediction, target) / self.scale
-
-    def oracle(self, x: Tensor, y: Tensor, query: Tensor) -> Tensor:
-        params = torch.linalg.pinv(self._features(x).double()) @ y.double()
-        return self._features(query) @ params.float()
-
-    def _features(self, x: Tensor) -> Tensor:
-        return torch.cat([x.square(), torch.ones_like(x)], dim=-1)
-
 
 HELD_OUT = TokenOffset(split=OffsetSplit.HELD_OUT)
 

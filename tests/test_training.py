@@ -1,4 +1,3 @@
-import itertools
 import math
 import subprocess
 import sys
@@ -6,81 +5,36 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.testing import assert_close
 
+from tests.tiny_runs import (
+    CPU,
+    TINY,
+    change_from_batch,
+    check_same_run,
+    same_weights,
+    state_after,
+    train_until,
+    trained_with,
+)
 from tvlens.checkpoints import load_checkpoint
 from tvlens.errors import DivergenceError, InputError
-from tvlens.experiment import Experiment, TrainConfig
+from tvlens.experiment import Experiment
 from tvlens.losses import Losses, losses
-from tvlens.models import ModelConfig, Positions
 from tvlens.objectives import AllLengths, Objective
 from tvlens.optimization import Adam, Muon, Schedule
-from tvlens.runs import Run, train, train_run
+from tvlens.runs import train, train_run
 from tvlens.tasks import LinearRegression, Sinusoid, oracle_predictions, sample_episodes
-from tvlens.training import Model, Trainable, TrainState, training_steps
+from tvlens.training import TrainState, training_steps
 
-CPU = torch.device("cpu")
-TINY = Experiment(
-    LinearRegression(d=2),
-    model=ModelConfig(n_layers=2, d_model=16, n_heads=2, positions=Positions.ROTARY, init_std=0.2),
-    objective=Objective(tvp_weight=1.0, tvp_layer=1),
-    train=TrainConfig(
-        steps=20, batch=8, examples=4, warmup=5, log_every=3, checkpoint_every=4, optimizer=Muon()
-    ),
-)
 OPTIMIZERS = {"adam": Adam(learning_rate=1e-2), "muon": Muon()}
 
 with_each_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
-
-
-def trained_with(experiment: Experiment = TINY, **changes: Any) -> Experiment:
-    """An experiment whose training differs in some fields."""
-    return replace(experiment, train=replace(experiment.train, **changes))
-
-
-def state_after(experiment: Trainable[Model], steps: int | None = None) -> TrainState[Model]:
-    state = TrainState.start(experiment, CPU)
-    for _ in itertools.islice(training_steps(experiment, state), steps):
-        pass
-    return state
-
-
-def train_until(step: int, experiment: Trainable[Any], folder: Path, resume: bool = False) -> None:
-    """Train into a folder and stop after a step, as Ctrl-C does."""
-    states = train_run(experiment, folder, device="cpu", resume=resume)
-    for state in states:
-        if state.step == step:
-            states.close()
-
-
-def same_weights(first: nn.Module, second: nn.Module) -> bool:
-    ours, theirs = first.state_dict(), second.state_dict()
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
-
-
-def check_same_run(first: Run, second: Run) -> None:
-    """Not one bit differs."""
-    assert same_weights(first.model, second.model)
-    assert first.history.data.identical(second.history.data)
-
-
-def change_from_batch(
-    monkeypatch: pytest.MonkeyPatch, at: int, method: str, change: Callable[[Tensor], Tensor]
-) -> None:
-    """Let what a method of the task returns be changed from its `at`-th call on."""
-    calls, unchanged = itertools.count(1), getattr(LinearRegression, method)
-
-    def changed(*args: Any, **kwargs: Any) -> Tensor:
-        values = unchanged(*args, **kwargs)
-        return change(values) if next(calls) >= at else values
-
-    monkeypatch.setattr(LinearRegression, method, changed)
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, step: int, factor: float) -> None:

@@ -11,9 +11,8 @@ import xarray as xr
 import tvlens as tvl
 from tests.planted import planted_model
 from tests.readme_example import python_blocks
-from tests.test_scripts import Script, script
-
-__all__ = ["script"]
+from tests.running import Script
+from tvlens.prompts import TOKEN_FORMATS
 
 TASK = tvl.LinearRegression(d=2)
 LAYERS, LEARN, ANSWER, SHOTS = 4, 2, 3, 5
@@ -73,7 +72,7 @@ def test_without_position_embeddings_positions_make_no_difference(planted: tvl.T
     np.testing.assert_allclose(recovered.sel(examples=[2, 3, 4]), 1, atol=1e-6)
 
 
-@pytest.mark.parametrize("format", tvl.FORMATS, ids=lambda each: each.name)
+@pytest.mark.parametrize("format", TOKEN_FORMATS, ids=lambda each: each.name)
 @pytest.mark.parametrize("position_ids", list(tvl.PositionIds), ids=str)
 def test_the_diagonals_are_the_locality_map(
     format: tvl.TokenFormat, position_ids: tvl.PositionIds
@@ -104,7 +103,7 @@ def test_the_diagonals_are_the_locality_map(
         np.testing.assert_allclose(own.lengths_zero_shot, expected.zero_shot, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("format", tvl.FORMATS, ids=lambda each: each.name)
+@pytest.mark.parametrize("format", TOKEN_FORMATS, ids=lambda each: each.name)
 def test_elsewhere_errors_are_those_of_vectors_written_by_hand(format: tvl.TokenFormat) -> None:
     model, (episodes, queries) = tiny_model(format), sample(6)
     result = tvl.analysis.transfer(model, TASK, format, episodes, queries, layer=1).data

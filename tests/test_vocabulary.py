@@ -14,12 +14,10 @@ from torch.nn import functional as F
 import tvlens as tvl
 import tvlens.prompts.chunks
 from tests.readme_example import python_blocks
-from tests.test_scripts import Script, script
+from tests.running import Script
 from tests.wrapped import Bridged, Wrapped
-from tvlens.prompts import ARROW, FORMATS, ZXY, Episodes, TokenFormat
+from tvlens.prompts import ARROW, TOKEN_FORMATS, ZXY, Episodes, TokenFormat
 from tvlens.results.vocabulary import TOP
-
-__all__ = ["script"]
 
 SYMBOLS, SHOTS, LAYERS = 7, 4, 2
 TASK = tvl.TokenOffset(vocabulary=SYMBOLS, held_out_share=0.0)
@@ -66,7 +64,7 @@ def plain_places(model: tvl.HookedTransformer, vector: Tensor) -> Tensor:
     return 1 + (outputs[..., None, :] > outputs[..., :, None]).sum(-1)
 
 
-@pytest.mark.parametrize("format", FORMATS, ids=lambda each: each.name)
+@pytest.mark.parametrize("format", TOKEN_FORMATS, ids=lambda each: each.name)
 @torch.no_grad()
 def test_vectors_go_through_the_final_norm_and_the_unembedding(format: TokenFormat):
     model, found = random_model(format), ask(format).data.place

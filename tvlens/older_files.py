@@ -5,7 +5,7 @@ from typing import Any
 from tvlens.config import to_json
 from tvlens.prompts import COLUMN_FORMATS
 
-KINDS = {"PromptFormat": "TokenFormat"}
+KINDS = {"TokenFormat": "TokenFormat"}
 """Classes that had another name before version 0.2."""
 
 

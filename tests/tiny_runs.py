@@ -1,0 +1,82 @@
+"""Trainings of some steps, and what tells whether two of them are the same."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tvlens.experiment import Experiment, TrainConfig
+from tvlens.linear_experiment import LinearExperiment, Sparsity
+from tvlens.models import LinearConfig, ModelConfig, Positions, TokenDropout
+from tvlens.objectives import Objective
+from tvlens.optimization import Muon
+from tvlens.runs import Run, train_run
+from tvlens.tasks import LinearRegression, MatrixRegression
+from tvlens.training import Model, Trainable, TrainState, training_steps
+
+CPU = torch.device("cpu")
+TINY = Experiment(
+    LinearRegression(d=2),
+    model=ModelConfig(n_layers=2, d_model=16, n_heads=2, positions=Positions.ROTARY, init_std=0.2),
+    objective=Objective(tvp_weight=1.0, tvp_layer=1),
+    train=TrainConfig(
+        steps=20, batch=8, examples=4, warmup=5, log_every=3, checkpoint_every=4, optimizer=Muon()
+    ),
+)
+TINY_LINEAR = LinearExperiment(
+    MatrixRegression(2),
+    model=LinearConfig(dropout=TokenDropout(0.7)),
+    sparsity=Sparsity(1e-3, after=8),
+    train=replace(
+        LinearExperiment().train, steps=20, batch=8, examples=3, log_every=3, checkpoint_every=4
+    ),
+)
+
+
+def trained_with(experiment: Experiment = TINY, **changes: Any) -> Experiment:
+    """An experiment whose training differs in some fields."""
+    return replace(experiment, train=replace(experiment.train, **changes))
+
+
+def state_after(experiment: Trainable[Model], steps: int | None = None) -> TrainState[Model]:
+    state = TrainState.start(experiment, CPU)
+    for _ in itertools.islice(training_steps(experiment, state), steps):
+        pass
+    return state
+
+
+def train_until(step: int, experiment: Trainable[Any], folder: Path, resume: bool = False) -> None:
+    """Train into a folder and stop after a step, as Ctrl-C does."""
+    states = train_run(experiment, folder, device="cpu", resume=resume)
+    for state in states:
+        if state.step == step:
+            states.close()
+
+
+def same_weights(first: nn.Module, second: nn.Module) -> bool:
+    ours, theirs = first.state_dict(), second.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+def check_same_run(first: Run, second: Run) -> None:
+    """Not one bit differs."""
+    assert same_weights(first.model, second.model)
+    assert first.history.data.identical(second.history.data)
+
+
+def change_from_batch(
+    monkeypatch: pytest.MonkeyPatch, at: int, method: str, change: Callable[[Tensor], Tensor]
+) -> None:
+    """Let what a method of the task returns be changed from its `at`-th call on."""
+    calls, unchanged = itertools.count(1), getattr(LinearRegression, method)
+
+    def changed(*args: Any, **kwargs: Any) -> Tensor:
+        values = unchanged(*args, **kwargs)
+        return change(values) if next(calls) >= at else values
+
+    monkeypatch.setattr(LinearRegression, method, changed)
