@@ -14,9 +14,9 @@ import torch
 from command_line import Quiet
 
 import tvlens as tvl
-from tvlens.devices import choose_device
-from tvlens.files import writable_folder, write_whole
-from tvlens.progress import progress
+from tvlens.base.devices import choose_device
+from tvlens.base.files import writable_folder, write_whole
+from tvlens.base.progress import progress
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -10,8 +10,8 @@ from typing import Annotated, TypeVar
 import tyro
 
 from tvlens import DivergenceError, Format, InputError
-from tvlens.errors import did_you_mean
-from tvlens.progress import no_progress
+from tvlens.base.errors import did_you_mean
+from tvlens.base.progress import no_progress
 from tvlens.prompts import FORMATS, ColumnFormat, TokenFormat
 
 Config = TypeVar("Config")

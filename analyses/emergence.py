@@ -10,7 +10,7 @@ from contexts import ContextStudy, sample_contexts
 from study import Models, Script, Sources, Subject
 
 import tvlens as tvl
-from tvlens.progress import progress
+from tvlens.base.progress import progress
 
 DESCRIPTION = """Locality map and geometry of the task vectors along a training.
 
@@ -65,7 +65,7 @@ def analyse(subject: Subject) -> tvl.Emergence:
     """What emerges in one training."""
     config = subject.config
     assert isinstance(config, EmergenceStudy)
-    from tvlens.runs import PRETRAINED
+    from tvlens.training.runs import PRETRAINED
 
     source = PRETRAINED / subject.source if isinstance(subject.source, str) else subject.source
     models = tvl.load_snapshots(source, device=config.device)

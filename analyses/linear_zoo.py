@@ -9,7 +9,7 @@ from pathlib import Path
 from command_line import Quiet, parse, plain_errors, quietly
 
 import tvlens as tvl
-from tvlens.progress import progress
+from tvlens.base.progress import progress
 
 DESCRIPTION = """Train the linear transformers that ship again, from the seeds and in the batches of
 seeds that their provenance names, into folders as those that ship: NAME/seed-K.

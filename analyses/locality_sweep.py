@@ -13,11 +13,11 @@ import tyro
 from study import Models, Script, Sources, Study, Subject, digest, load_model, named_models
 
 import tvlens as tvl
-from tvlens.devices import choose_device
-from tvlens.experiment import Experiment
-from tvlens.files import writable_folder
-from tvlens.presets import small
-from tvlens.progress import progress
+from tvlens.base.devices import choose_device
+from tvlens.base.files import writable_folder
+from tvlens.base.progress import progress
+from tvlens.training.experiment import Experiment
+from tvlens.training.presets import small
 
 if TYPE_CHECKING:
     import pandas as pd

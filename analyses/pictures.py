@@ -32,9 +32,9 @@ from linear_pictures import LINEAR_PICTURES, LinearPicture
 from study import Script, Study, named_models
 
 import tvlens as tvl
-from tvlens.devices import choose_device
-from tvlens.files import writable_folder
-from tvlens.progress import progress
+from tvlens.base.devices import choose_device
+from tvlens.base.files import writable_folder
+from tvlens.base.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable

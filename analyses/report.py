@@ -35,9 +35,9 @@ from command_line import Quiet, parse, plain_errors, quietly
 from study import Models, Script, Sources, Study, load_model, named_models
 
 import tvlens as tvl
-from tvlens.files import writable_folder
-from tvlens.progress import progress
-from tvlens.snapshots import snapshot_files
+from tvlens.base.files import writable_folder
+from tvlens.base.progress import progress
+from tvlens.training.snapshots import snapshot_files
 
 DESCRIPTION = """All analyses of some models, on one page that works offline; vocabulary of those
 whose task is on symbols, bijections of those that learned maps between symbols, and emergence of

@@ -15,11 +15,11 @@ import tyro
 from command_line import Quiet, parse, plain_errors, quietly
 
 import tvlens as tvl
-from tvlens.devices import choose_device
-from tvlens.files import writable_folder, write_whole
-from tvlens.progress import progress
-from tvlens.provenance import provenance, source_files
-from tvlens.snapshots import snapshot_files
+from tvlens.base.devices import choose_device
+from tvlens.base.files import writable_folder, write_whole
+from tvlens.base.progress import progress
+from tvlens.base.provenance import provenance, source_files
+from tvlens.training.snapshots import snapshot_files
 
 if TYPE_CHECKING:
     import pandas as pd

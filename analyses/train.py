@@ -12,7 +12,7 @@ from command_line import Interruption, Quiet, parse, plain_errors, quietly
 from tqdm import tqdm
 
 import tvlens as tvl
-from tvlens.errors import did_you_mean
+from tvlens.base.errors import did_you_mean
 
 DEFAULT_PRESET = "linear-tvp-small"
 PRESETS: dict[str, tvl.Experiment | tvl.LinearExperiment] = {**tvl.PRESETS, **tvl.LINEAR_PRESETS}

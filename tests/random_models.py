@@ -7,8 +7,8 @@ import torch
 from torch import Generator, Tensor
 
 import tvlens as tvl
-from tvlens.hooks import hooked_pass
-from tvlens.models import HookedTransformer, ModelConfig, Positions
+from tvlens.interventions.hooks import hooked_pass
+from tvlens.models import HookedTransformer, Positions, TransformerConfig
 from tvlens.prompts import TOKEN_FORMATS, ZXY, Episodes, TokenFormat
 
 TASK = tvl.LinearRegression(d=3)
@@ -25,7 +25,7 @@ def random_model(
     dtype: torch.dtype = torch.float32,
     kind: type[HookedTransformer] = HookedTransformer,
 ) -> HookedTransformer:
-    config = ModelConfig(
+    config = TransformerConfig(
         n_layers=N_LAYERS, d_model=16, n_heads=2, n_ctx=20, positions=positions, init_std=0.3
     )
     generator = Generator().manual_seed(0)

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 from torch.testing import assert_close
 
-from tvlens.config import from_json, to_json
+from tvlens.base.config import from_json, to_json
 from tvlens.prompts import Episodes
 from tvlens.tasks import MapKind, Task, fresh_queries, sample_episodes
 

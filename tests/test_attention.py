@@ -24,7 +24,7 @@ from tests.random_models import (
 )
 from tests.running import Script
 from tests.wrapped import Bridged
-from tvlens.hooks import hooked_pass
+from tvlens.interventions.hooks import hooked_pass
 from tvlens.prompts import ARROW, ZXY, Episodes, TokenFormat
 from tvlens.results import AttentionMap
 

@@ -13,9 +13,9 @@ import tvp_loss
 from torch import Generator
 
 from tests.running import Ended, Script
-from tvlens.objectives import AllLengths, Objective
 from tvlens.tasks import sample_episodes
-from tvlens.training import TrainState, training_step
+from tvlens.training.loop import TrainState, training_step
+from tvlens.training.objectives import AllLengths, Objective
 
 CPU = torch.device("cpu")
 TINY = ["--sizes", "16", "8", "--batch", "4", "--rounds", "2"]

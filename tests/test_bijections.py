@@ -43,7 +43,7 @@ def asked(model: Any, task: SymbolMaps = TASK, **options: int) -> tvl.BijectionA
 
 
 def small_model(task: SymbolMaps = TASK) -> tvl.HookedTransformer:
-    config = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.5)
+    config = tvl.TransformerConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.5)
     return tvl.Experiment(task, ARROW, config).build_model(device="cpu")
 
 

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from tests.own_tasks import Quadratic
-from tvlens.config import from_json, to_json
-from tvlens.errors import InputError
-from tvlens.experiment import Experiment, TrainConfig
-from tvlens.models import ModelConfig, Positions
-from tvlens.objectives import AllLengths, LastLength, Objective, Query
-from tvlens.optimization import Muon
-from tvlens.presets import PRESETS
+from tvlens.base.config import from_json, to_json
+from tvlens.base.errors import InputError
+from tvlens.models import Positions, TransformerConfig
 from tvlens.prompts import PositionIds, Role, TokenFormat
 from tvlens.tasks import OffsetSplit, TokenOffset
+from tvlens.training.experiment import Experiment, TrainConfig
+from tvlens.training.objectives import AllLengths, LastLength, Objective, Query
+from tvlens.training.optimization import Muon
+from tvlens.training.presets import PRESETS
 
 OWN_FORMAT = TokenFormat(
     "own", (Role.Z, Role.X, Role.ARROW, Role.Y), (Role.Z, Role.X, Role.ARROW), Role.Z, Role.ARROW
@@ -23,7 +23,7 @@ OWN_FORMAT = TokenFormat(
 UNUSUAL = Experiment(
     TokenOffset(vocabulary=7, split=OffsetSplit.HELD_OUT, noise=0.25),
     OWN_FORMAT,
-    ModelConfig(n_layers=1, positions=Positions.NONE),
+    TransformerConfig(n_layers=1, positions=Positions.NONE),
     Objective(0.1, 1, LastLength(), Query.FRESH, PositionIds.KEEP, stop_gradient=True),
     TrainConfig(optimizer=Muon(), bf16=True),
     seed=7,
@@ -90,16 +90,24 @@ def test_a_missing_key_is_named():
         ("task.noise", True, "noise should be float, got True"),
         ("format.name", 3, "name should be str, got 3"),
         ("format.shot", "zxy", "shot should be a list, got 'zxy'"),
-        ("model", 3, "model should be ModelConfig, got 3"),
-        ("model", [], r"model should be ModelConfig, got \[\]"),
-        ("model", Objective(lengths=AllLengths()), "model should be ModelConfig, got a Objective"),
+        ("model", 3, "model should be TransformerConfig, got 3"),
+        ("model", [], r"model should be TransformerConfig, got \[\]"),
+        (
+            "model",
+            Objective(lengths=AllLengths()),
+            "model should be TransformerConfig, got a Objective",
+        ),
         ("objective.lengths", Muon(), "lengths should be .*AllLengths.*, got a Muon"),
-        ("train.optimizer", ModelConfig(), "optimizer should be .*Adam.*, got a ModelConfig"),
+        (
+            "train.optimizer",
+            TransformerConfig(),
+            "optimizer should be .*Adam.*, got a TransformerConfig",
+        ),
         ("task", 3, "task should be .*Task.*, got 3"),
         ("task", Muon(), "task should be .*Task.*, got a Muon"),
-        ("seed", ModelConfig(), "seed should be int, got"),
-        ("model.positions", ModelConfig(), "positions should be Positions, got"),
-        ("format.shot", ModelConfig(), "shot should be .*, got"),
+        ("seed", TransformerConfig(), "seed should be int, got"),
+        ("model.positions", TransformerConfig(), "positions should be Positions, got"),
+        ("format.shot", TransformerConfig(), "shot should be .*, got"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused(path: str, value: Any, message: str):
@@ -142,9 +150,9 @@ def test_what_is_no_experiment_is_refused(data: Any):
 
 def test_another_kind_of_object_is_no_experiment():
     with pytest.raises(
-        InputError, match=r"a\.json is of the kind ModelConfig, expected Experiment"
+        InputError, match=r"a\.json is of the kind TransformerConfig, expected Experiment"
     ):
-        Experiment.from_json(to_json(ModelConfig()), "a.json")
+        Experiment.from_json(to_json(TransformerConfig()), "a.json")
 
 
 def test_a_task_of_ones_own_loads_only_where_it_is_named():

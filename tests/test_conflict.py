@@ -39,7 +39,7 @@ def set_against(
 
 
 def tiny_model(format: tvl.TokenFormat, task: tvl.Task = TASK) -> tvl.HookedTransformer:
-    config = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.3)
+    config = tvl.TransformerConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.3)
     return tvl.Experiment(task, format, config).build_model(device="cpu")
 
 

@@ -17,9 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import tvlens as tvl
 from tvlens.analysis import locality_map
-from tvlens.linear_seeds import LinearSeeds
-from tvlens.losses import losses
-from tvlens.training import Trainable, TrainState, training_step
+from tvlens.training.linear_seeds import LinearSeeds
+from tvlens.training.loop import Trainable, TrainState, training_step
+from tvlens.training.losses import losses
 
 CPU = torch.device("cpu")
 STEP = Size(batch=8)

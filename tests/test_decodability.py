@@ -16,7 +16,12 @@ import tvlens as tvl
 from tests.own_tasks import Quadratic
 from tests.planted import planted_model
 from tests.running import Script
-from tvlens.probes import PENALTIES, mean_predictions, neighbour_votes, ridge_predictions
+from tvlens.analysis.shared.probes import (
+    PENALTIES,
+    mean_predictions,
+    neighbour_votes,
+    ridge_predictions,
+)
 from tvlens.tasks import best_estimates, describe_parameters, probe_targets
 
 TASK = tvl.LinearRegression(d=4)
@@ -129,7 +134,7 @@ def test_a_task_of_ones_own_need_not_say_anything() -> None:
     generator = torch.Generator().manual_seed(0)
     episodes = tvl.sample_contexts(Tide(), 20, 4, 3, generator=generator)
     experiment = tvl.Experiment(
-        task=Tide(), model=tvl.ModelConfig(n_layers=2, d_model=8, n_heads=1)
+        task=Tide(), model=tvl.TransformerConfig(n_layers=2, d_model=8, n_heads=1)
     )
     vectors = tvl.analysis.task_vectors(experiment.build_model(), Tide(), tvl.ZXY, episodes)
     assert vectors.data.period.values.tolist()[1] == 12

@@ -20,7 +20,7 @@ from tests.planted_triplets import (
 )
 from tests.readme_example import python_blocks
 from tests.transcribed import value_and_query
-from tvlens.injections import (
+from tvlens.interventions.injections import (
     Injection,
     Missing,
     asking,

@@ -21,13 +21,13 @@ from torch import Generator, Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import backend_registration
 
-from tvlens.experiment import Experiment, TrainConfig
-from tvlens.models import HookedTransformer, ModelConfig, Positions
-from tvlens.objectives import AllLengths, LastLength, Objective, Query, RandomLengths
-from tvlens.optimization import Muon
+from tvlens.models import HookedTransformer, Positions, TransformerConfig
 from tvlens.prompts import TOKEN_FORMATS, PositionIds
 from tvlens.tasks import LinearRegression, Sinusoid, TokenOffset
-from tvlens.training import TrainState, training_step
+from tvlens.training.experiment import Experiment, TrainConfig
+from tvlens.training.loop import TrainState, training_step
+from tvlens.training.objectives import AllLengths, LastLength, Objective, Query, RandomLengths
+from tvlens.training.optimization import Muon
 
 DEVICE = "fakegpu:0"
 TASKS = (LinearRegression(noise=0.1), Sinusoid(noise=0.1), TokenOffset(vocabulary=6, noise=0.1))
@@ -75,7 +75,7 @@ def test_initial_weights_are_the_same_whatever_the_device() -> None:
     """Drawn on the CPU: the meta device stands for one whose own generator would differ."""
     generators = [Generator().manual_seed(0) for _ in range(2)]
     for generator, device in zip(generators, ("cpu", "meta"), strict=True):
-        HookedTransformer(ModelConfig(), 3, 1, generator=generator, device=device)
+        HookedTransformer(TransformerConfig(), 3, 1, generator=generator, device=device)
     assert torch.equal(generators[0].get_state(), generators[1].get_state())
 
 
@@ -128,7 +128,7 @@ class ValuesSent(LinearRegression):
 
 def small(**changes: Any) -> Experiment:
     fields: dict[str, Any] = {
-        "model": ModelConfig(n_layers=2, d_model=8, n_heads=2, n_ctx=24),
+        "model": TransformerConfig(n_layers=2, d_model=8, n_heads=2, n_ctx=24),
         "train": TrainConfig(batch=3, examples=4),
     }
     return Experiment(**(fields | changes))
@@ -153,7 +153,7 @@ def experiments() -> Iterator[tuple[str, Experiment]]:
             small(objective=tvp(lengths=lengths, query=query, position_ids=position_ids)),
         )
     for positions in Positions:
-        model = ModelConfig(n_layers=2, d_model=8, n_heads=2, n_ctx=24, positions=positions)
+        model = TransformerConfig(n_layers=2, d_model=8, n_heads=2, n_ctx=24, positions=positions)
         yield f"positions {positions}", small(model=model, objective=tvp())
     for layer in (0, 2):
         yield f"layer {layer}", small(objective=tvp(tvp_layer=layer))

@@ -16,7 +16,7 @@ from tests.planted_arrow import PlantedArrowModel
 from tests.planted_entangled import entangled_model
 from tests.readme_example import python_blocks
 from tests.running import Script
-from tvlens.leakage import leakage
+from tvlens.analysis.shared.leakage import leakage
 from tvlens.prompts import TOKEN_FORMATS
 
 TASK = tvl.LinearRegression(d=2)
@@ -250,7 +250,7 @@ def test_without_a_seen_query_the_swap_is_zero_by_identity(planted: tvl.Disentan
 
 @pytest.mark.parametrize("format", TOKEN_FORMATS, ids=lambda each: each.name)
 def test_errors_are_those_of_vectors_written_by_hand(format: tvl.TokenFormat) -> None:
-    config = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.3)
+    config = tvl.TransformerConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.3)
     model = tvl.Experiment(TASK, format, config).build_model(device="cpu")
     result, episodes, queries = disentangle(model, format, functions=5, contexts=3)
     assert result.data.averaged.values.tolist() == [1, 2, 3]
@@ -287,7 +287,7 @@ def test_errors_are_those_of_vectors_written_by_hand(format: tvl.TokenFormat) ->
 
 def test_functions_that_are_drawn_often_count_once() -> None:
     task = tvl.TokenOffset(vocabulary=9, held_out_share=0.0)
-    config = tvl.ModelConfig(n_layers=1, d_model=8, n_heads=2)
+    config = tvl.TransformerConfig(n_layers=1, d_model=8, n_heads=2)
     model = tvl.Experiment(task, tvl.ZXY, config).build_model(device="cpu")
     result, episodes, _ = disentangle(model, functions=30, contexts=2, shots=3, task=task)
     offsets, counts = np.unique(episodes.params.numpy(), return_counts=True)

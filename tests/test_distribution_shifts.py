@@ -58,7 +58,7 @@ def untrained() -> tvl.DistributionShifts:
 
 
 def untrained_model(n_ctx: int = 64) -> tvl.HookedTransformer:
-    config = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.5, n_ctx=n_ctx)
+    config = tvl.TransformerConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.5, n_ctx=n_ctx)
     return tvl.Experiment(TASK, tvl.ZXY, config).build_model(device="cpu")
 
 
@@ -170,7 +170,9 @@ def test_longer_contexts_need_positions_for_them() -> None:
         shifts_of(short, (ShuffledOrder(), ContextLength(16)), batch=4)
     handle.remove()
     assert not ran
-    config = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, positions=tvl.Positions.ROTARY)
+    config = tvl.TransformerConfig(
+        n_layers=2, d_model=16, n_heads=2, positions=tvl.Positions.ROTARY
+    )
     rotary = tvl.Experiment(TASK, tvl.ZXY, config).build_model(device="cpu")
     longer = shifts_of(rotary, (ContextLength(40),), batch=4)
     assert longer.data.examples.values.tolist() == [8, 40]
@@ -184,7 +186,7 @@ def test_a_shift_that_does_not_fit_is_refused() -> None:
 @pytest.mark.parametrize("format", TOKEN_FORMATS, ids=lambda each: each.name)
 def test_every_format_asks_the_shifted_queries(format: tvl.TokenFormat) -> None:
     """By hand: shift, then run the two prompts of each episode with hooks."""
-    config = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.5)
+    config = tvl.TransformerConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.5)
     model = tvl.Experiment(TASK, format, config).build_model(device="cpu")
     episodes, queries = episodes_and_queries(TASK, shots=9, batch=6)
     result = tvl.analysis.distribution_shifts(

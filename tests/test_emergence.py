@@ -80,7 +80,7 @@ def test_half_of_the_gain_is_dated_by_the_first_model_that_has_it(planted: tvl.E
 
 def test_where_nothing_emerges_no_step_is_named() -> None:
     generator = torch.Generator().manual_seed(3)
-    config = tvl.ModelConfig(n_layers=3, d_model=16, n_heads=2)
+    config = tvl.TransformerConfig(n_layers=3, d_model=16, n_heads=2)
     model = tvl.HookedTransformer(config, tvl.ZXY.d_in(D, 1), 1, generator=generator)
     scores = emerge([(0, model), (10, model), (100, model)]).scores()["estimate"].to_dict()
     assert np.isnan([scores["steps_to_icl"], scores["steps_to_tvp"]]).all()

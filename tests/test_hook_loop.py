@@ -39,7 +39,7 @@ def test_the_map_is_what_a_loop_of_hooked_forwards_gives(
     cached: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    config = tvl.ModelConfig(
+    config = tvl.TransformerConfig(
         n_layers=2, d_model=16, n_heads=2, n_ctx=16, positions=positions, init_std=0.3
     )
     model, untrained = (

@@ -20,8 +20,8 @@ from tests.planted_flow import FlowModel
 from tests.random_models import data, double_model, each_format, losses_of
 from tests.readme_example import python_blocks
 from tests.running import Script
-from tvlens.baselines import task_vector_errors, zero_shot_errors
-from tvlens.hooks import hooked_pass
+from tvlens.interventions.baselines import task_vector_errors, zero_shot_errors
+from tvlens.interventions.hooks import hooked_pass
 from tvlens.prompts import ARROW, ZXY, Episodes, TokenFormat
 
 TASK = tvl.LinearRegression(d=3)

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.results import (
     Bootstrap,
     adjusted,

@@ -21,8 +21,8 @@ from tests.planted_linear import (
 from tests.transcribed import attention
 from tvlens import theory
 from tvlens.models import AttentionWeights, FirstLayer, LinearTransformer
+from tvlens.models.linear.weights import live_entries
 from tvlens.prompts import SINGLE, ColumnFormat
-from tvlens.structured_weights import live_entries
 from tvlens.tasks import MatrixRegression
 
 D, N = 2, 4

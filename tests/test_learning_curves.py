@@ -24,7 +24,7 @@ TARGET = "icl <= 0.05 and recovery >= 0.9"
 def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """The script, whose presets are tiny."""
     monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
-    tiny = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, positions=tvl.Positions.ROTARY)
+    tiny = tvl.TransformerConfig(n_layers=2, d_model=16, n_heads=2, positions=tvl.Positions.ROTARY)
     for name in ("linear-tvp-small", "offset-tvp-small"):
         preset = tvl.PRESETS[name]
         train = replace(preset.train, steps=25, batch=4, examples=3)

@@ -11,6 +11,7 @@ from torch import Generator
 import tvlens as tvl
 from tests.transcribed import attention
 from tvlens.analysis import demonstration_weights, dropout_risk, linear_risk
+from tvlens.interventions.patching import Site
 from tvlens.models import (
     DropoutKind,
     FirstLayer,
@@ -18,7 +19,6 @@ from tvlens.models import (
     LinearTransformer,
     TokenDropout,
 )
-from tvlens.patching import Site
 from tvlens.prompts import (
     COLUMN_FORMATS,
     INSEPARABLE,

@@ -13,9 +13,7 @@ from torch.testing import assert_close
 import tvlens as tvl
 from tests.running import Script
 from tests.tiny_runs import TINY_LINEAR, same_weights, state_after, train_until
-from tvlens.errors import DivergenceError, InputError
-from tvlens.linear_experiment import Sparsity
-from tvlens.linear_seeds import LinearSeeds
+from tvlens.base.errors import DivergenceError, InputError
 from tvlens.models import (
     AttentionWeights,
     FirstLayer,
@@ -23,11 +21,13 @@ from tvlens.models import (
     LinearTransformer,
     TokenDropout,
 )
-from tvlens.optimization import Muon
 from tvlens.prompts import COLUMN_FORMATS, ColumnFormat
-from tvlens.runs import train_run
 from tvlens.tasks import sample_episodes
-from tvlens.training import TrainState, training_step
+from tvlens.training.linear_experiment import Sparsity
+from tvlens.training.linear_seeds import LinearSeeds
+from tvlens.training.loop import TrainState, training_step
+from tvlens.training.optimization import Muon
+from tvlens.training.runs import train_run
 
 CPU = torch.device("cpu")
 SEEDS = (3, 5, 8)
@@ -141,7 +141,7 @@ def test_resumed_seeds_are_the_uninterrupted_ones_bit_for_bit(tmp_path: Path, st
 
 
 def test_seeds_that_a_killed_process_left_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    seeds, saved = LinearSeeds(TINY_LINEAR, SEEDS), tvl.runs.save_tensors
+    seeds, saved = LinearSeeds(TINY_LINEAR, SEEDS), tvlens.training.runs.save_tensors
 
     def killed(path: Path, *args: Any) -> None:
         """The weights of a run are what is written last."""
@@ -181,7 +181,7 @@ def test_one_seed_that_diverges_is_noticed():
     )
     state.step = 1
     with pytest.raises(DivergenceError, match="half of the losses"):
-        tvl.training.check_state(state)
+        tvlens.training.loop.check_state(state)
 
 
 @pytest.mark.parametrize("seeds", [(), (1, 1)])

@@ -12,12 +12,12 @@ import tvlens as tvl
 from tests.tiny_runs import TINY_LINEAR, same_weights, state_after, train_until
 from tests.transcribed import attention
 from tvlens import theory
-from tvlens.errors import InputError
-from tvlens.linear_experiment import LinearExperiment, Sparsity
+from tvlens.base.errors import InputError
 from tvlens.models import DropoutKind, LinearConfig
 from tvlens.prompts import COLUMN_FORMATS, ColumnFormat
-from tvlens.runs import load_run, train_run
 from tvlens.tasks import LinearRegression, LowRankRegression, MatrixRegression, sample_episodes
+from tvlens.training.linear_experiment import LinearExperiment, Sparsity
+from tvlens.training.runs import load_run, train_run
 
 SINGLE, PAIRWISE, TRIPLET = COLUMN_FORMATS[:3]
 

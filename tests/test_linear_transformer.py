@@ -11,7 +11,7 @@ from torch.testing import assert_close
 import tvlens as tvl
 from tests.task_conformance import check_task
 from tests.transcribed import attention, transcribed
-from tvlens.config import from_json, to_json
+from tvlens.base.config import from_json, to_json
 from tvlens.models import (
     AttentionWeights,
     DropoutKind,

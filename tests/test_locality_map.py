@@ -85,7 +85,7 @@ def test_every_format_can_be_mapped_and_has_the_exact_identities(
     format: tvl.TokenFormat,
 ) -> None:
     experiment = tvl.Experiment(
-        TASK, format, tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.3)
+        TASK, format, tvl.TransformerConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.3)
     )
     model = experiment.build_model(device="cpu")
     generator = torch.Generator().manual_seed(1)
@@ -190,7 +190,7 @@ def test_a_map_is_a_function_of_its_episodes() -> None:
 def test_a_map_holds_the_errors_of_the_definition(
     format: tvl.TokenFormat, position_ids: tvl.PositionIds
 ) -> None:
-    config = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.3)
+    config = tvl.TransformerConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.3)
     model = tvl.Experiment(TASK, format, config).build_model(device="cpu")
     generator = torch.Generator().manual_seed(1)
     episodes = tvl.sample_episodes(TASK, 32, 4, generator=generator)

@@ -11,11 +11,11 @@ from torch.optim import Optimizer
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tvlens import muon
-from tvlens.checkpoints import load_checkpoint, save_checkpoint
-from tvlens.muon import COEFFICIENTS, STEPS, BatchedMuon, orthogonalize
-from tvlens.presets import PRESETS
-from tvlens.training import TrainState
+from tvlens.training import muon
+from tvlens.training.checkpoints import load_checkpoint, save_checkpoint
+from tvlens.training.loop import TrainState
+from tvlens.training.muon import COEFFICIENTS, STEPS, BatchedMuon, orthogonalize
+from tvlens.training.presets import PRESETS
 
 CPU = torch.device("cpu")
 SHAPES = [(6, 6), (4, 9), (9, 4), (6, 6), (9, 4), (1, 5), (5, 1), (3, 3)]

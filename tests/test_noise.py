@@ -16,7 +16,7 @@ from tests.planted import planted_model
 from tests.readme_example import python_blocks
 from tests.running import Script
 from tests.task_conformance import episodes_and_queries
-from tvlens.baselines import icl_errors, task_vector_errors, zero_shot_errors
+from tvlens.interventions.baselines import icl_errors, task_vector_errors, zero_shot_errors
 from tvlens.prompts import TOKEN_FORMATS
 from tvlens.results import noise_table
 from tvlens.results.noise_curves import first_rise, first_sign_change
@@ -51,7 +51,7 @@ def planted() -> tvl.NoiseCurves:
 
 @pytest.fixture(scope="module")
 def untrained() -> tvl.NoiseCurves:
-    config = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.5)
+    config = tvl.TransformerConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.5)
     return noise_of(tvl.Experiment(TASK, tvl.ZXY, config).build_model(device="cpu"))
 
 
@@ -64,7 +64,7 @@ def test_level_0_is_exactly_clean(planted: tvl.NoiseCurves) -> None:
 
 @pytest.mark.parametrize("format", TOKEN_FORMATS, ids=lambda each: each.name)
 def test_clean_errors_are_those_of_the_baselines(format: tvl.TokenFormat) -> None:
-    config = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.5)
+    config = tvl.TransformerConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.5)
     model = tvl.Experiment(TASK, format, config).build_model(device="cpu")
     episodes, queries = data_of(batch=20)
     result = tvl.analysis.noise(

@@ -6,20 +6,11 @@ import torch
 from torch import Generator, Tensor
 from torch.testing import assert_close
 
-from tvlens.errors import InputError
-from tvlens.experiment import Experiment
-from tvlens.losses import Losses, context_lengths, losses
-from tvlens.models import HookedTransformer, ModelConfig, Positions
-from tvlens.objectives import (
-    AllLengths,
-    LastLength,
-    Objective,
-    Query,
-    RandomLengths,
-)
-from tvlens.patching import Site
+from tvlens.base.errors import InputError
+from tvlens.interventions.patching import Site
+from tvlens.interventions.task_vectors import prompted_outputs, task_vector_predictions
+from tvlens.models import HookedTransformer, Positions, TransformerConfig
 from tvlens.prompts import ARROW, TOKEN_FORMATS, XY, XYZ, ZXY, Episodes, PositionIds, TokenFormat
-from tvlens.task_vectors import prompted_outputs, task_vector_predictions
 from tvlens.tasks import (
     LinearRegression,
     Sinusoid,
@@ -27,6 +18,15 @@ from tvlens.tasks import (
     TokenOffset,
     fresh_queries,
     sample_episodes,
+)
+from tvlens.training.experiment import Experiment
+from tvlens.training.losses import Losses, context_lengths, losses
+from tvlens.training.objectives import (
+    AllLengths,
+    LastLength,
+    Objective,
+    Query,
+    RandomLengths,
 )
 
 TASK = LinearRegression(d=2)
@@ -44,7 +44,7 @@ each_objective = pytest.mark.parametrize(
 def random_model(
     format: TokenFormat, task: Task = TASK, positions: Positions = Positions.ROTARY
 ) -> HookedTransformer:
-    config = ModelConfig(
+    config = TransformerConfig(
         n_layers=2, d_model=8, n_heads=2, mlp_ratio=2, positions=positions, init_std=0.4
     )
     generator = Generator().manual_seed(0)
@@ -176,7 +176,7 @@ def test_stopping_the_gradient_changes_no_loss_and_only_what_is_trained_below_th
 
 
 def test_a_tvp_loss_from_a_cache_would_never_form_the_vector():
-    """Why `tvlens.patching.read` exists: TransformerLens detaches what it caches."""
+    """Why `tvlens.interventions.patching.read` exists: TransformerLens detaches what it caches."""
     model = random_model(ZXY)
 
     def naive(episodes: Episodes) -> Tensor:

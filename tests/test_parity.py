@@ -12,8 +12,8 @@ from transformer_lens.utilities.components_utils import get_act_name
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.random_models import randomise
-from tvlens.errors import InputError
-from tvlens.models import HookedTransformer, ModelConfig, Positions
+from tvlens.base.errors import InputError
+from tvlens.models import HookedTransformer, Positions, TransformerConfig
 from tvlens.models.bridge import from_bridge, to_bridge
 
 N_LAYERS, D_MODEL, N_HEADS, N_CTX, VOCABULARY, D_OUT = 3, 16, 2, 16, 11, 7
@@ -30,7 +30,7 @@ def make_model(
     dtype: torch.dtype = torch.float32,
 ) -> HookedTransformer:
     """A model whose weights, biases and norms are all far from trivial, unlike a fresh one."""
-    config = ModelConfig(
+    config = TransformerConfig(
         n_layers=N_LAYERS, d_model=D_MODEL, n_heads=N_HEADS, n_ctx=N_CTX, positions=positions
     )
     model = HookedTransformer(config, VOCABULARY, d_out, dtype=dtype)

@@ -27,12 +27,12 @@ from tests.random_models import (
 from tests.readme_example import python_blocks
 from tests.running import Script
 from tests.wrapped import Bridged, Wrapped
-from tvlens.hooks import hooked_pass
+from tvlens.interventions.hooks import hooked_pass
+from tvlens.interventions.parts import Part, list_parts, part_names, swapped
+from tvlens.interventions.patching import residual_name
+from tvlens.interventions.residual_stream import residual_stream
 from tvlens.models import HookedTransformer, Positions
-from tvlens.parts import Part, list_parts, part_names, swapped
-from tvlens.patching import residual_name
 from tvlens.prompts import ZXY, Episodes, Role, TokenFormat
-from tvlens.residual_stream import residual_stream
 
 # hooked_pass
 

@@ -153,7 +153,7 @@ def test_a_model_of_one_block_has_errors_and_no_layer_to_choose() -> None:
     generator = torch.Generator().manual_seed(0)
     episodes = tvl.sample_episodes(TASK, 16, 4, generator=generator)
     corrupted = tvl.relabelled(TASK, episodes, generator=generator)
-    config = tvl.ModelConfig(n_layers=1, d_model=8, n_heads=2)
+    config = tvl.TransformerConfig(n_layers=1, d_model=8, n_heads=2)
     model = tvl.HookedTransformer(config, ZXY.d_in(TASK.d_x, 1), 1, generator=generator)
     scores = tvl.analysis.patch_map(model, TASK, ZXY, episodes, corrupted).scores()
     assert list(scores.index) == ["clean", "corrupt"]

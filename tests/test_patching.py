@@ -10,9 +10,8 @@ from transformer_lens.hook_points import HookPoint
 
 from tests.planted import planted_model
 from tests.random_models import N_LAYERS, SHOTS, TASK, SkipsBlock, each_format, random_model
-from tvlens.errors import InputError
-from tvlens.models import HookedTransformer, Positions
-from tvlens.patching import (
+from tvlens.base.errors import InputError
+from tvlens.interventions.patching import (
     Site,
     count_layers,
     read,
@@ -20,6 +19,12 @@ from tvlens.patching import (
     write,
     write_all,
 )
+from tvlens.interventions.task_vectors import (
+    carrier_vectors,
+    prompted_outputs,
+    task_vector_predictions,
+)
+from tvlens.models import HookedTransformer, Positions
 from tvlens.prompts import (
     ARROW,
     XY,
@@ -32,7 +37,6 @@ from tvlens.prompts import (
     TokenFormat,
     aligned,
 )
-from tvlens.task_vectors import carrier_vectors, prompted_outputs, task_vector_predictions
 from tvlens.tasks import LinearRegression, fresh_queries, oracle_predictions, sample_episodes
 
 LAYERS = range(N_LAYERS + 1)

@@ -67,7 +67,7 @@ def test_bijections_are_learned_in_context_and_one_vector_is_one_example() -> No
 
 
 def test_shipped_models_are_small() -> None:
-    from tvlens.runs import PRETRAINED
+    from tvlens.training.runs import PRETRAINED
 
     for folder in PRETRAINED.iterdir():
         assert sum(file.stat().st_size for file in folder.iterdir()) < 1_000_000

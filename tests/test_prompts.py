@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator, Tensor
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.prompts import (
     ARROW,
     TOKEN_FORMATS,

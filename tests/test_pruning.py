@@ -23,8 +23,8 @@ import tvlens as tvl
 from tests.planted import planted_model
 from tests.readme_example import python_blocks
 from tests.running import Script
+from tvlens.interventions.residual_stream import residual_stream
 from tvlens.prompts import TOKEN_FORMATS
-from tvlens.residual_stream import residual_stream
 from tvlens.results import cached_tokens
 
 TASK = tvl.LinearRegression(d=2)
@@ -40,7 +40,7 @@ def small_model(
     n_layers: int = 3,
     d_model: int = 16,
 ) -> tvl.HookedTransformer:
-    config = tvl.ModelConfig(
+    config = tvl.TransformerConfig(
         n_layers, d_model, n_heads=2, n_ctx=14, positions=positions, init_std=0.4
     )
     return tvl.Experiment(TASK, format, config).build_model(device="cpu")

@@ -22,9 +22,9 @@ from tvlens.models import (
     LinearTransformer,
     TokenDropout,
 )
+from tvlens.models.linear.directions import directions, structured_parts
+from tvlens.models.linear.weights import live_bias, live_entries, nearest_structure
 from tvlens.prompts import ColumnFormat
-from tvlens.structured_directions import directions, structured_parts
-from tvlens.structured_weights import live_bias, live_entries, nearest_structure
 from tvlens.tasks import MatrixRegression
 
 D, N = 2, 2

@@ -30,11 +30,12 @@ from tests.tiny_runs import (
     train_until,
     trained_with,
 )
-from tvlens.checkpoints import load_checkpoint, save_checkpoint
-from tvlens.errors import InputError
-from tvlens.experiment import Experiment
+from tvlens.base.errors import InputError
 from tvlens.results import History, ICLCurve
-from tvlens.runs import (
+from tvlens.tasks import sample_episodes
+from tvlens.training.checkpoints import load_checkpoint, save_checkpoint
+from tvlens.training.experiment import Experiment
+from tvlens.training.runs import (
     is_finished,
     list_pretrained,
     load_pretrained,
@@ -42,7 +43,6 @@ from tvlens.runs import (
     train,
     train_run,
 )
-from tvlens.tasks import sample_episodes
 
 REPOSITORY = Path(__file__).parent.parent
 RUN_FILES = {"experiment.json", "model.safetensors", "history.nc", "provenance.json"}
@@ -338,7 +338,7 @@ def test_weights_of_another_model_are_refused(finished: Path, tmp_path: Path):
         (lambda data: data | {"sead": 1}, ["unknown key 'sead'", "Did you mean 'seed'"]),
         (lambda data: data | {"seed": "one"}, ["seed", "should be int", "'one'"]),
         (lambda data: {k: v for k, v in data.items() if k != "task"}, ["lacks task"]),
-        (lambda data: data | {"task": data["model"]}, ["task", "ModelConfig"]),
+        (lambda data: data | {"task": data["model"]}, ["task", "TransformerConfig"]),
         (lambda data: data["task"], ["the kind LinearRegression, expected Experiment"]),
         (lambda data: data | {"kind": "Eksperiment"}, ["unknown kind 'Eksperiment'"]),
         (lambda data: [data], ["should be an object with a 'kind'"]),
@@ -389,11 +389,11 @@ FORKS = """
 import itertools, os, signal, sys, time
 from pathlib import Path
 import torch
-from tvlens.checkpoints import save_checkpoint
-from tvlens.experiment import Experiment
-from tvlens.files import read_json
-from tvlens.runs import train_run
-from tvlens.training import TrainState, training_steps
+from tvlens.training.checkpoints import save_checkpoint
+from tvlens.training.experiment import Experiment
+from tvlens.base.files import read_json
+from tvlens.training.runs import train_run
+from tvlens.training.loop import TrainState, training_steps
 
 experiment, folder = Experiment.from_json(read_json(Path(sys.argv[2]))), Path(sys.argv[3])
 state = TrainState.start(experiment, torch.device("cpu"))

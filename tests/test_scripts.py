@@ -14,12 +14,12 @@ from torch import Tensor
 import tvlens.analysis
 from tests.running import ANALYSES, Ended, Script
 from tests.tiny_runs import CPU, change_from_batch, check_same_run
-from tvlens.checkpoints import load_checkpoint
-from tvlens.experiment import Experiment
-from tvlens.files import read_json
-from tvlens.presets import PRESETS
+from tvlens.base.files import read_json
 from tvlens.results import LocalityMap, load_results, scores_table
-from tvlens.runs import is_finished, list_pretrained, load_run, train
+from tvlens.training.checkpoints import load_checkpoint
+from tvlens.training.experiment import Experiment
+from tvlens.training.presets import PRESETS
+from tvlens.training.runs import is_finished, list_pretrained, load_run, train
 
 TINY = [
     *("--preset", "linear-tvp-small", "--device", "cpu"),

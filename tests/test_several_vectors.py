@@ -17,9 +17,9 @@ from tests.planted import planted_model
 from tests.planted_triplets import example_of_each_arrow, planted_triplets
 from tests.readme_example import python_blocks
 from tests.running import Script
-from tvlens.injections import Missing, context_answers
-from tvlens.models import HookedTransformer, LinearConfig, LinearTransformer, ModelConfig
-from tvlens.patching import Site, read, write_all
+from tvlens.interventions.injections import Missing, context_answers
+from tvlens.interventions.patching import Site, read, write_all
+from tvlens.models import HookedTransformer, LinearConfig, LinearTransformer, TransformerConfig
 from tvlens.prompts import ARROW, XYZ, ZXY, Episodes, Format, carrier_of
 from tvlens.tasks import LinearRegression, MatrixRegression, fresh_queries, sample_contexts
 
@@ -46,7 +46,7 @@ def data(task: tvl.Task, functions: int = 8) -> tuple[Episodes, Episodes]:
 
 
 def softmax_model(format: tvl.TokenFormat) -> HookedTransformer:
-    config = ModelConfig(n_layers=LAYERS, d_model=16, n_heads=2, init_std=0.4)
+    config = TransformerConfig(n_layers=LAYERS, d_model=16, n_heads=2, init_std=0.4)
     d_in = format.d_in(LINEAR.d, 1)
     return HookedTransformer(config, d_in, 1, generator=rng(), dtype=torch.float64)
 

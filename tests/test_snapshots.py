@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from tests.tiny_runs import CPU, TINY
-from tvlens.errors import InputError
-from tvlens.runs import load_run, load_snapshots, train, train_run
-from tvlens.snapshots import FOLDER, snapshot_files, snapshot_steps
-from tvlens.training import TrainState, training_steps
+from tvlens.base.errors import InputError
+from tvlens.training.loop import TrainState, training_steps
+from tvlens.training.runs import load_run, load_snapshots, train, train_run
+from tvlens.training.snapshots import FOLDER, snapshot_files, snapshot_steps
 
 
 def same_weights(first: nn.Module, second: nn.Module) -> bool:

@@ -28,7 +28,7 @@ def test_the_best_layer_is_where_the_vector_was_planted(learn: int, answer: int)
 def test_a_model_of_one_block_has_no_layer_to_choose() -> None:
     task, generator = tvl.LinearRegression(d=2), torch.Generator().manual_seed(0)
     episodes = tvl.sample_episodes(task, 4, 4, generator=generator)
-    config = tvl.ModelConfig(n_layers=1, d_model=8, n_heads=2)
+    config = tvl.TransformerConfig(n_layers=1, d_model=8, n_heads=2)
     model = tvl.HookedTransformer(config, tvl.ZXY.d_in(2, 1), 1, generator=generator)
     with pytest.raises(tvl.InputError, match="no layer between two blocks"):
         tvl.best_layer(model, task, tvl.ZXY, episodes, episodes)

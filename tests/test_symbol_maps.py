@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 from tests.task_conformance import episodes_of, queries_of
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.tasks import (
     Bijections,
     Direction,

@@ -15,7 +15,7 @@ from tests.task_conformance import (
     standard_error,
     zero_shot_oracle,
 )
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.tasks import (
     Bijections,
     Direction,

@@ -22,15 +22,15 @@ from tests.tiny_runs import (
     train_until,
     trained_with,
 )
-from tvlens.checkpoints import load_checkpoint
-from tvlens.errors import DivergenceError, InputError
-from tvlens.experiment import Experiment
-from tvlens.losses import Losses, losses
-from tvlens.objectives import AllLengths, Objective
-from tvlens.optimization import Adam, Muon, Schedule
-from tvlens.runs import train, train_run
+from tvlens.base.errors import DivergenceError, InputError
 from tvlens.tasks import LinearRegression, Sinusoid, oracle_predictions, sample_episodes
-from tvlens.training import TrainState, training_steps
+from tvlens.training.checkpoints import load_checkpoint
+from tvlens.training.experiment import Experiment
+from tvlens.training.loop import TrainState, training_steps
+from tvlens.training.losses import Losses, losses
+from tvlens.training.objectives import AllLengths, Objective
+from tvlens.training.optimization import Adam, Muon, Schedule
+from tvlens.training.runs import train, train_run
 
 OPTIMIZERS = {"adam": Adam(learning_rate=1e-2), "muon": Muon()}
 
@@ -413,8 +413,8 @@ def test_compiling_needs_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 COMPILED = """
 import functools, torch
 from dataclasses import replace
-from tvlens.presets import PRESETS
-from tvlens.training import TrainState, training_steps
+from tvlens.training.presets import PRESETS
+from tvlens.training.loop import TrainState, training_steps
 
 # Traced and run by PyTorch itself: what is compiled, without the minutes of a C++ compiler.
 torch.compile = functools.partial(torch.compile, backend="eager")

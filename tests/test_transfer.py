@@ -27,7 +27,9 @@ def sample(batch: int) -> tuple[tvl.Episodes, tvl.Episodes]:
 def tiny_model(
     format: tvl.TokenFormat, positions: tvl.Positions = tvl.Positions.LEARNED
 ) -> tvl.HookedTransformer:
-    config = tvl.ModelConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.3, positions=positions)
+    config = tvl.TransformerConfig(
+        n_layers=2, d_model=16, n_heads=2, init_std=0.3, positions=positions
+    )
     return tvl.Experiment(TASK, format, config).build_model(device="cpu")
 
 

@@ -30,7 +30,7 @@ def data(batch: int = 9) -> tuple[Episodes, Episodes]:
 
 
 def random_model(format: TokenFormat, seed: int = 0) -> tvl.HookedTransformer:
-    config = tvl.ModelConfig(n_layers=LAYERS, d_model=16, n_heads=2, n_ctx=20, init_std=0.3)
+    config = tvl.TransformerConfig(n_layers=LAYERS, d_model=16, n_heads=2, n_ctx=20, init_std=0.3)
     generator = Generator().manual_seed(seed)
     model = tvl.HookedTransformer(
         config, format.d_in(SYMBOLS, SYMBOLS), SYMBOLS, generator=generator

@@ -11,7 +11,7 @@ import torch
 from torch import Generator
 
 import tvlens as tvl
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 
 SHIPPED = Path(tvl.__file__).parent / "pretrained_linear" / "triplet-2x5" / "seed-1"
 

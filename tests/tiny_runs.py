@@ -10,19 +10,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tvlens.experiment import Experiment, TrainConfig
-from tvlens.linear_experiment import LinearExperiment, Sparsity
-from tvlens.models import LinearConfig, ModelConfig, Positions, TokenDropout
-from tvlens.objectives import Objective
-from tvlens.optimization import Muon
-from tvlens.runs import Run, train_run
+from tvlens.models import LinearConfig, Positions, TokenDropout, TransformerConfig
 from tvlens.tasks import LinearRegression, MatrixRegression
-from tvlens.training import Model, Trainable, TrainState, training_steps
+from tvlens.training.experiment import Experiment, TrainConfig
+from tvlens.training.linear_experiment import LinearExperiment, Sparsity
+from tvlens.training.loop import Model, Trainable, TrainState, training_steps
+from tvlens.training.objectives import Objective
+from tvlens.training.optimization import Muon
+from tvlens.training.runs import Run, train_run
 
 CPU = torch.device("cpu")
 TINY = Experiment(
     LinearRegression(d=2),
-    model=ModelConfig(n_layers=2, d_model=16, n_heads=2, positions=Positions.ROTARY, init_std=0.2),
+    model=TransformerConfig(
+        n_layers=2, d_model=16, n_heads=2, positions=Positions.ROTARY, init_std=0.2
+    ),
     objective=Objective(tvp_weight=1.0, tvp_layer=1),
     train=TrainConfig(
         steps=20, batch=8, examples=4, warmup=5, log_every=3, checkpoint_every=4, optimizer=Muon()

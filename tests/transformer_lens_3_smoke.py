@@ -9,19 +9,23 @@ from importlib.metadata import version
 
 import torch
 
-from tvlens.experiment import Experiment, TrainConfig
-from tvlens.models import HookedTransformer, ModelConfig
-from tvlens.objectives import Objective
-from tvlens.patching import Site, read, write
+from tvlens.interventions.patching import Site, read, write
+from tvlens.interventions.task_vectors import (
+    carrier_vectors,
+    prompted_outputs,
+    task_vector_predictions,
+)
+from tvlens.models import HookedTransformer, TransformerConfig
 from tvlens.prompts import ZXY, Role
-from tvlens.task_vectors import carrier_vectors, prompted_outputs, task_vector_predictions
 from tvlens.tasks import sample_episodes
-from tvlens.training import TrainState, training_steps
+from tvlens.training.experiment import Experiment, TrainConfig
+from tvlens.training.loop import TrainState, training_steps
+from tvlens.training.objectives import Objective
 
 LAYER = 1
 EXPERIMENT = Experiment(
     format=ZXY,
-    model=ModelConfig(n_layers=2, d_model=32, n_heads=2),
+    model=TransformerConfig(n_layers=2, d_model=32, n_heads=2),
     objective=Objective(tvp_weight=1.0, tvp_layer=LAYER),
     train=TrainConfig(steps=20, batch=32, examples=6, warmup=5, log_every=10),
 )

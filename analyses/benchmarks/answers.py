@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 
-from tvlens import Experiment, HookedTransformer, ModelConfig, Positions, Prompt, pruned_answers
+from tvlens import (
+    Experiment,
+    HookedTransformer,
+    Positions,
+    Prompt,
+    TransformerConfig,
+    pruned_answers,
+)
 from tvlens.results import cached_tokens
 from tvlens.tasks import sample_episodes
 
@@ -67,7 +74,7 @@ class Request:
         return run
 
     def _asked(self, device: torch.device) -> tuple[HookedTransformer, Prompt]:
-        config = ModelConfig(
+        config = TransformerConfig(
             n_layers=self.n_layers, d_model=self.d_model, positions=Positions.ROTARY
         )
         experiment = Experiment(model=config)

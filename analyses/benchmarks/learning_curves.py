@@ -20,9 +20,9 @@ from timing import Where, describe, parse, plain_errors, save, seconds_of, to_ro
 from tqdm import tqdm
 
 import tvlens as tvl
-from tvlens.baselines import icl_errors, zero_shot_errors
-from tvlens.files import read_json, writable_folder, write_json
-from tvlens.presets import paper
+from tvlens.base.files import read_json, writable_folder, write_json
+from tvlens.interventions.baselines import icl_errors, zero_shot_errors
+from tvlens.training.presets import paper
 
 DESCRIPTION = """Train contestants with a clock that stops while they are tested.
 

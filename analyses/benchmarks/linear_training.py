@@ -13,10 +13,10 @@ from timing import Where, in_turn, parse, plain_errors, ratio_figure, save, seco
 from torch.func import vmap
 
 import tvlens as tvl
-from tvlens.linear_presets import linear_experiment
-from tvlens.linear_seeds import LinearSeeds
 from tvlens.tasks import sample_episodes
-from tvlens.training import Trainable, TrainState, training_step
+from tvlens.training.linear_presets import linear_experiment
+from tvlens.training.linear_seeds import LinearSeeds
+from tvlens.training.loop import Trainable, TrainState, training_step
 
 sys.path.append(str(Path(__file__).parents[2]))
 

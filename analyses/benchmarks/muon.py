@@ -10,9 +10,9 @@ import tyro
 from timing import Where, in_turn, parse, plain_errors, ratio_figure, save, seconds_of, to_rows
 
 from tvlens import PRESETS, InputError, TrainState
-from tvlens.errors import did_you_mean
-from tvlens.optimization import Muon
-from tvlens.training import training_step
+from tvlens.base.errors import did_you_mean
+from tvlens.training.loop import training_step
+from tvlens.training.optimization import Muon
 
 DESCRIPTION = """Time training steps of presets with Muon: ours, and that of PyTorch in its place.
 

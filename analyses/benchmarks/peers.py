@@ -51,9 +51,9 @@ class Peer(NamedTuple):
 
 def tvlens(size: Size) -> Peer:
     """The model that tvlens trains."""
-    from tvlens.models import HookedTransformer, ModelConfig
+    from tvlens.models import HookedTransformer, TransformerConfig
 
-    config = ModelConfig(size.n_layers, size.d_model, size.n_heads, n_ctx=size.tokens)
+    config = TransformerConfig(size.n_layers, size.d_model, size.n_heads, n_ctx=size.tokens)
     model = HookedTransformer(config, size.d_in, 1)
     return Peer(model, lambda inputs: model(inputs)[:, size.answers])
 

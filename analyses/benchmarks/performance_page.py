@@ -9,7 +9,7 @@ from typing import Any
 from timing import parse, plain_errors
 
 from tvlens import InputError
-from tvlens.files import read_json, write_whole
+from tvlens.base.files import read_json, write_whole
 
 HEAD = Path(__file__).with_name("performance_head.md")
 

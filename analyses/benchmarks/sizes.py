@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import torch
 
-from tvlens import Experiment, ModelConfig, Objective, TrainConfig, TrainState
+from tvlens import Experiment, Objective, TrainConfig, TrainState, TransformerConfig
 from tvlens.tasks import fresh_queries, sample_episodes
-from tvlens.training import training_step
+from tvlens.training.loop import training_step
 
 Result = TypeVar("Result")
 
@@ -36,7 +36,7 @@ class Size:
         """Linear regression with a model of this size."""
         default = Experiment()
         shots = self.examples + 1
-        model = ModelConfig(
+        model = TransformerConfig(
             n_layers=self.n_layers,
             d_model=self.d_model,
             n_ctx=default.format.n_tokens(shots),

@@ -26,10 +26,10 @@ sys.path.append(str(Path(__file__).parent.parent))
 from command_line import parse, plain_errors
 
 from tvlens import InputError
-from tvlens.devices import choose_device
-from tvlens.files import writable_folder, write_json, write_whole
+from tvlens.base.devices import choose_device
+from tvlens.base.files import writable_folder, write_json, write_whole
+from tvlens.base.provenance import provenance
 from tvlens.plots.theme import TEMPLATE
-from tvlens.provenance import provenance
 
 __all__ = ["Timing", "Where", "describe", "in_turn", "parse", "plain_errors", "save", "seconds_of"]
 

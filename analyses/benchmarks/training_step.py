@@ -14,7 +14,7 @@ from peers import PEERS
 from timing import in_turn, parse, plain_errors, ratio_figure, save, to_rows
 
 from tvlens import InputError
-from tvlens.errors import did_you_mean
+from tvlens.base.errors import did_you_mean
 
 LEGACY = "transformer-lens-3"
 REFERENCE = "plain"

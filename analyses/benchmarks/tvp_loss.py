@@ -13,12 +13,12 @@ from contest import Contest
 from peers import Size
 from timing import in_turn, parse, plain_errors, ratio_figure, save, seconds_of, to_rows
 
-from tvlens import ZXY, Experiment, LinearRegression, ModelConfig, TrainConfig
-from tvlens.objectives import AllLengths, LastLength, Objective, RandomLengths
-from tvlens.patching import Site
-from tvlens.task_vectors import task_vector_predictions
+from tvlens import ZXY, Experiment, LinearRegression, TrainConfig, TransformerConfig
+from tvlens.interventions.patching import Site
+from tvlens.interventions.task_vectors import task_vector_predictions
 from tvlens.tasks import sample_episodes
-from tvlens.training import TrainState, training_step
+from tvlens.training.loop import TrainState, training_step
+from tvlens.training.objectives import AllLengths, LastLength, Objective, RandomLengths
 
 REFERENCE = "ICL loss only"
 LAYER = 2
@@ -85,7 +85,7 @@ def experiment(size: Size, objective: Objective) -> Experiment:
     return Experiment(
         task=LinearRegression(),
         format=ZXY,
-        model=ModelConfig(size.n_layers, size.d_model, size.n_heads, n_ctx=size.tokens),
+        model=TransformerConfig(size.n_layers, size.d_model, size.n_heads, n_ctx=size.tokens),
         objective=objective,
         train=TrainConfig(batch=size.batch, examples=(size.tokens - 2) // len(ZXY.shot)),
     )

@@ -8,7 +8,7 @@ from claims import Chapter, Claim, Story, lies
 
 import tvlens as tvl
 from chapters.shipped import TASK, score, side_by_side
-from tvlens.linear_presets import CORRELATED as COVARIANCE
+from tvlens.training.linear_presets import CORRELATED as COVARIANCE
 
 PAIRS, PLAIN_PAIRS = "pairwise-2x5-sparse", "pairwise-2x5"
 SPARSE, PLAIN = "triplet-2x5-sparse", "triplet-2x5"

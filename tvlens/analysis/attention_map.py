@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformer_lens import HookedRootModule
 
-from tvlens.errors import InputError
-from tvlens.hooks import check_hook_points, hooked_pass
-from tvlens.patching import Site, count_layers, residual_name, written
-from tvlens.progress import progress
+from tvlens.base.errors import InputError
+from tvlens.base.progress import progress
+from tvlens.interventions.hooks import check_hook_points, hooked_pass
+from tvlens.interventions.patching import Site, count_layers, residual_name, written
 from tvlens.prompts import AlignedPrompt, Episodes, Format, PositionIds, aligned, carrier_of
 from tvlens.prompts.chunks import chunks
 from tvlens.results import AttentionMap

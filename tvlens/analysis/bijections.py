@@ -6,12 +6,12 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.errors import InputError
-from tvlens.patching import Site, count_layers
-from tvlens.progress import progress
+from tvlens.base.errors import InputError
+from tvlens.base.progress import progress
+from tvlens.interventions.patching import Site, count_layers
+from tvlens.interventions.residual_stream import last_vectors, residual_stream
 from tvlens.prompts import Episodes, Format, carrier_of
 from tvlens.prompts.chunks import chunks
-from tvlens.residual_stream import last_vectors, residual_stream
 from tvlens.results import BijectionAnswers
 from tvlens.tasks import SymbolMaps
 

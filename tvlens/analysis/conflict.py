@@ -7,12 +7,12 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 from transformer_lens import HookedRootModule
 
-from tvlens.errors import InputError
-from tvlens.patching import Site, count_layers
-from tvlens.progress import progress
+from tvlens.base.errors import InputError
+from tvlens.base.progress import progress
+from tvlens.interventions.patching import Site, count_layers
+from tvlens.interventions.residual_stream import ResidualStream, last_vectors, residual_stream
 from tvlens.prompts import Episodes, Format, PositionIds, carrier_of
 from tvlens.prompts.chunks import chunks
-from tvlens.residual_stream import ResidualStream, last_vectors, residual_stream
 from tvlens.results import Conflict
 from tvlens.tasks import Task
 

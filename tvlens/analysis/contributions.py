@@ -6,11 +6,11 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.errors import InputError
-from tvlens.hooks import hooked_pass
-from tvlens.parts import Part, head_weights, part_names
-from tvlens.patching import Site, residual_name
-from tvlens.progress import progress
+from tvlens.base.errors import InputError
+from tvlens.base.progress import progress
+from tvlens.interventions.hooks import hooked_pass
+from tvlens.interventions.parts import Part, head_weights, part_names
+from tvlens.interventions.patching import Site, residual_name
 from tvlens.prompts import Episodes, Format, carrier_of
 from tvlens.prompts.chunks import chunks
 from tvlens.results import Contributions
@@ -36,7 +36,7 @@ def contributions(
 
     Raises:
         InputError: the model has no hook points of its heads, does not tell how they write
-            (`tvlens.parts.HeadWeights`), has no such layer, or adds something else to its stream.
+            (`HeadWeights`), has no such layer, or adds something else to its stream.
     """
     names = part_names(model)
     vector_name = residual_name(model, layer)

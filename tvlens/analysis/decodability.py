@@ -4,9 +4,9 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from tvlens.errors import InputError
-from tvlens.probes import mean_predictions, neighbour_votes, ridge_predictions
-from tvlens.progress import progress
+from tvlens.analysis.shared.probes import mean_predictions, neighbour_votes, ridge_predictions
+from tvlens.base.errors import InputError
+from tvlens.base.progress import progress
 from tvlens.results import Decodability, TaskVectors
 
 LABELS = ["true", "shuffled"]

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from tvlens.injections import (
+from tvlens.interventions.injections import (
     SOURCES,
     Injection,
     Missing,

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.errors import InputError
-from tvlens.patching import Site, read
+from tvlens.base.errors import InputError
+from tvlens.interventions.patching import Site, read
 from tvlens.prompts import Episodes, Prompt
 from tvlens.results import DemonstrationWeights
 

@@ -8,14 +8,14 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.baselines import icl_errors, oracle_errors
-from tvlens.errors import InputError
-from tvlens.leakage import FOLDS, leakage
-from tvlens.patching import Site
-from tvlens.progress import progress
+from tvlens.analysis.shared.leakage import FOLDS, leakage
+from tvlens.base.errors import InputError
+from tvlens.base.progress import progress
+from tvlens.interventions.baselines import icl_errors, oracle_errors
+from tvlens.interventions.patching import Site
+from tvlens.interventions.residual_stream import ResidualStream, residual_stream
 from tvlens.prompts import Episodes, Format, PositionIds, carrier_of
 from tvlens.prompts.chunks import chunks
-from tvlens.residual_stream import ResidualStream, residual_stream
 from tvlens.results import Disentanglement, TaskVectors
 from tvlens.tasks import Task
 

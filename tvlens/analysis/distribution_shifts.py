@@ -6,9 +6,9 @@ import xarray as xr
 from torch import Generator
 from transformer_lens import HookedRootModule
 
+from tvlens.analysis.shared.shifted_errors import shifted_errors
 from tvlens.prompts import Episodes, Format, PositionIds
 from tvlens.results import DistributionShifts
-from tvlens.shifted_errors import shifted_errors
 from tvlens.shifts import ContextLength, Shift, Standard, Trial, suite
 from tvlens.tasks import Task
 

@@ -8,10 +8,10 @@ import torch
 import xarray as xr
 from torch import Generator
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.models import FirstLayer, LinearConfig, LinearTransformer
-from tvlens.models.linear_config import AttentionWeights, DropoutKind
-from tvlens.models.linear_models import check_linear, check_seeds
+from tvlens.models.linear.checks import check_linear, check_seeds
+from tvlens.models.linear.config import AttentionWeights, DropoutKind
 from tvlens.prompts import PAIRWISE, TRIPLET, Episodes
 from tvlens.results import DropoutRisk
 from tvlens.tasks import MatrixRegression, Task

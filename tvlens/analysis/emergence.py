@@ -10,8 +10,8 @@ from transformer_lens import HookedRootModule
 from tvlens.analysis.geometry import geometry
 from tvlens.analysis.locality_map import locality_map
 from tvlens.analysis.task_vectors import task_vectors
-from tvlens.errors import InputError
-from tvlens.progress import progress
+from tvlens.base.errors import InputError
+from tvlens.base.progress import progress
 from tvlens.prompts import Episodes, Format, PositionIds
 from tvlens.results import Emergence
 from tvlens.tasks import Task

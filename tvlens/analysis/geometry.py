@@ -7,8 +7,8 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_samples
 from sklearn.preprocessing import normalize
 
-from tvlens.errors import InputError
-from tvlens.progress import progress
+from tvlens.base.errors import InputError
+from tvlens.base.progress import progress
 from tvlens.results import Geometry, TaskVectors
 from tvlens.results.geometry import AXES, effective_dimension
 

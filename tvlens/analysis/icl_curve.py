@@ -4,7 +4,7 @@ import torch
 import xarray as xr
 from transformer_lens import HookedRootModule
 
-from tvlens.baselines import (
+from tvlens.interventions.baselines import (
     icl_errors,
     oracle_errors,
     task_vector_errors,

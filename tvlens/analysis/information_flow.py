@@ -6,14 +6,14 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.errors import InputError
-from tvlens.patching import Site, count_layers
-from tvlens.progress import progress
+from tvlens.base.errors import InputError
+from tvlens.base.progress import progress
+from tvlens.interventions.patching import Site, count_layers
+from tvlens.interventions.residual_stream import last_vectors, residual_stream
+from tvlens.interventions.saliency import MEASURES, attention_saliency
 from tvlens.prompts import AlignedPrompt, Episodes, Format, Role, aligned, carrier_of
 from tvlens.prompts.chunks import chunks
-from tvlens.residual_stream import last_vectors, residual_stream
 from tvlens.results import InformationFlow
-from tvlens.saliency import MEASURES, attention_saliency
 from tvlens.tasks import Task
 
 _DIMENSIONS = {

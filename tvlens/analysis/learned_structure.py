@@ -9,17 +9,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tvlens import theory
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.models import LinearTransformer
-from tvlens.prompts import TRIPLET, Role
-from tvlens.results import LearnedStructure
-from tvlens.structured_weights import (
+from tvlens.models.linear.weights import (
     check_alike,
     live_bias,
     live_entries,
     nearest_structure,
     structured_layers,
 )
+from tvlens.prompts import TRIPLET, Role
+from tvlens.results import LearnedStructure
 from tvlens.tasks import MatrixRegression
 from tvlens.tasks.covariance import covariance_power
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 import xarray as xr
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.models import FirstLayer, LinearTransformer
-from tvlens.models.linear_config import AttentionWeights
-from tvlens.models.linear_models import check_linear, check_seeds
+from tvlens.models.linear.checks import check_linear, check_seeds
+from tvlens.models.linear.config import AttentionWeights
 from tvlens.prompts import INSEPARABLE, SINGLE, Episodes
 from tvlens.results import LinearRisk
 from tvlens.tasks import MatrixRegression, Task

@@ -10,13 +10,13 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 from transformer_lens import HookedRootModule
 
-from tvlens.baselines import oracle_errors
-from tvlens.contexts import Contexts
-from tvlens.patching import QuerySite, Site
-from tvlens.progress import progress
+from tvlens.base.progress import progress
+from tvlens.interventions.baselines import oracle_errors
+from tvlens.interventions.contexts import Contexts
+from tvlens.interventions.patching import QuerySite, Site
+from tvlens.interventions.residual_stream import ResidualStream, residual_stream
 from tvlens.prompts import Episodes, Format, PositionIds, Role, carrier_of
 from tvlens.prompts.chunks import chunks
-from tvlens.residual_stream import ResidualStream, residual_stream
 from tvlens.results import LocalityMap
 from tvlens.tasks import Task
 

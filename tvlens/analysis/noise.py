@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from torch import Generator
 from transformer_lens import HookedRootModule
 
+from tvlens.analysis.shared.shifted_errors import shifted_errors
 from tvlens.prompts import Episodes, Format, PositionIds
 from tvlens.results import NoiseCurves
 from tvlens.results.noise_curves import CLEAN, CORRUPTED
-from tvlens.shifted_errors import shifted_errors
 from tvlens.shifts import CorruptedExample, Noise, Standard, Trial, noise_grid
 from tvlens.tasks import Task
 

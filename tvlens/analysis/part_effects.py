@@ -9,13 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.hooks import Edit, check_hook_points, hooked_pass
-from tvlens.parts import Part, list_parts, part_names, swapped
-from tvlens.patching import Site, residual_name, written
-from tvlens.progress import progress
+from tvlens.base.progress import progress
+from tvlens.interventions.hooks import Edit, check_hook_points, hooked_pass
+from tvlens.interventions.parts import Part, list_parts, part_names, swapped
+from tvlens.interventions.patching import Site, residual_name, written
+from tvlens.interventions.residual_stream import Rerun, ResidualStream, residual_stream
 from tvlens.prompts import Episodes, Format, PositionIds, carrier_of
 from tvlens.prompts.chunks import chunks
-from tvlens.residual_stream import Rerun, ResidualStream, residual_stream
 from tvlens.results import PartEffects
 from tvlens.tasks import Task, check_relabelled
 

@@ -8,11 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.patching import Site, count_layers, read_all
-from tvlens.progress import progress
+from tvlens.base.progress import progress
+from tvlens.interventions.patching import Site, count_layers, read_all
+from tvlens.interventions.residual_stream import ResidualStream, residual_stream
 from tvlens.prompts import Episodes, Format, carrier_of
 from tvlens.prompts.chunks import chunks
-from tvlens.residual_stream import ResidualStream, residual_stream
 from tvlens.results import PatchMap
 from tvlens.tasks import Task, check_relabelled
 

@@ -9,13 +9,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.baselines import oracle_errors
-from tvlens.contexts import Contexts
-from tvlens.patching import Site, count_layers
-from tvlens.progress import progress
+from tvlens.base.progress import progress
+from tvlens.interventions.baselines import oracle_errors
+from tvlens.interventions.contexts import Contexts
+from tvlens.interventions.patching import Site, count_layers
+from tvlens.interventions.residual_stream import residual_stream
 from tvlens.prompts import Episodes, Format, PositionIds, carrier_of
 from tvlens.prompts.chunks import chunks
-from tvlens.residual_stream import residual_stream
 from tvlens.results import Pruning
 from tvlens.tasks import Task
 
@@ -41,8 +41,8 @@ def pruning(
     What the arrays mean is in `Pruning`.
 
     Args:
-        model: any model; `tvlens.pruning.pruned_answers` gives the same answers, and saves the
-            time, for a `HookedTransformer`.
+        model: any model; `pruned_answers` gives the same answers, and saves the time, for a
+            `HookedTransformer`.
         episodes: the contexts; example n + 1 is asked after n examples.
         queries: what task-vector prompting asks: other examples of the same functions
             (`fresh_queries`).

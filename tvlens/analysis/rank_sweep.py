@@ -8,8 +8,8 @@ import xarray as xr
 from jaxtyping import Float, Int8
 from torch import Generator, Tensor
 
-from tvlens.errors import InputError
-from tvlens.injections import (
+from tvlens.base.errors import InputError
+from tvlens.interventions.injections import (
     Injection,
     Missing,
     asking,

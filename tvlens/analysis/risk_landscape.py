@@ -9,15 +9,20 @@ from torch import Generator, Tensor
 from torch.func import functional_call, vmap
 
 from tvlens import theory
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
+from tvlens.base.progress import progress
 from tvlens.models import AttentionWeights, FirstLayer, LinearTransformer
-from tvlens.progress import progress
+from tvlens.models.linear.directions import Direction, directions, scale_of_steps
+from tvlens.models.linear.gradients import split_gradients
+from tvlens.models.linear.weights import (
+    check_alike,
+    live_bias,
+    nearest_structure,
+    structured_layers,
+)
 from tvlens.prompts import Episodes
 from tvlens.prompts.chunks import chunks
 from tvlens.results import RiskLandscape
-from tvlens.structured_directions import Direction, directions, scale_of_steps
-from tvlens.structured_gradients import split_gradients
-from tvlens.structured_weights import check_alike, live_bias, nearest_structure, structured_layers
 from tvlens.tasks import MatrixRegression
 from tvlens.tasks.covariance import covariance_power
 
@@ -40,7 +45,7 @@ def risk_landscape(
 ) -> RiskLandscape:
     """Errors as weights move along the structured set of arXiv 2506.09048, section 3, and off it.
 
-    See `RiskLandscape`, and `tvlens.structured_directions.directions` for where they move.
+    See `RiskLandscape`, and `tvlens.models.linear.directions.directions` for where they move.
 
     Args:
         models: of one kind, with two layers or more, on pairs or triplets.

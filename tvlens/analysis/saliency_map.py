@@ -6,12 +6,12 @@ from einops import einsum
 from torch.nn import functional as F
 from transformer_lens import HookedRootModule
 
-from tvlens.patching import count_layers
-from tvlens.progress import progress
+from tvlens.base.progress import progress
+from tvlens.interventions.patching import count_layers
+from tvlens.interventions.saliency import MEASURES, attention_saliency
 from tvlens.prompts import AlignedPrompt, Episodes, Format, aligned, carrier_of
 from tvlens.prompts.chunks import chunks
 from tvlens.results import SaliencyMap
-from tvlens.saliency import MEASURES, attention_saliency
 from tvlens.tasks import Task
 
 

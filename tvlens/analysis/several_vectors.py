@@ -10,12 +10,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.errors import InputError
-from tvlens.patching import Site, count_layers
-from tvlens.progress import progress
+from tvlens.base.errors import InputError
+from tvlens.base.progress import progress
+from tvlens.interventions.patching import Site, count_layers
+from tvlens.interventions.residual_stream import residual_stream
 from tvlens.prompts import Episodes, Format, Prompt, Role, carrier_of
 from tvlens.prompts.chunks import chunks
-from tvlens.residual_stream import residual_stream
 from tvlens.results import SeveralVectors
 from tvlens.results.several_vectors import IN_CONTEXT, WAYS
 from tvlens.tasks import Task

@@ -5,9 +5,9 @@ import torch
 import xarray as xr
 from transformer_lens import HookedRootModule
 
-from tvlens.contexts import Contexts
-from tvlens.patching import count_layers
-from tvlens.progress import progress
+from tvlens.base.progress import progress
+from tvlens.interventions.contexts import Contexts
+from tvlens.interventions.patching import count_layers
 from tvlens.prompts import Episodes, Format, carrier_of
 from tvlens.prompts.chunks import chunks
 from tvlens.results import TaskVectors

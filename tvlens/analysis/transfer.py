@@ -7,14 +7,14 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.baselines import oracle_errors
-from tvlens.contexts import Contexts
-from tvlens.errors import InputError
-from tvlens.patching import Site, count_layers
-from tvlens.progress import progress
+from tvlens.base.errors import InputError
+from tvlens.base.progress import progress
+from tvlens.interventions.baselines import oracle_errors
+from tvlens.interventions.contexts import Contexts
+from tvlens.interventions.patching import Site, count_layers
+from tvlens.interventions.residual_stream import last_vectors, residual_stream
 from tvlens.prompts import Episodes, Format, PositionIds, carrier_of
 from tvlens.prompts.chunks import chunks
-from tvlens.residual_stream import last_vectors, residual_stream
 from tvlens.results import Transfer
 from tvlens.tasks import Task
 

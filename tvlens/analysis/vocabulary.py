@@ -6,12 +6,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.errors import InputError
-from tvlens.patching import Site, residual_name
-from tvlens.progress import progress
+from tvlens.base.errors import InputError
+from tvlens.base.progress import progress
+from tvlens.interventions.patching import Site, residual_name
+from tvlens.interventions.residual_stream import last_vectors, residual_stream
 from tvlens.prompts import Episodes, Format, carrier_of
 from tvlens.prompts.chunks import chunks
-from tvlens.residual_stream import last_vectors, residual_stream
 from tvlens.results import Vocabulary
 from tvlens.results.vocabulary import SORTS
 from tvlens.shifts.base import are_symbols

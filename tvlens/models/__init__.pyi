@@ -1,9 +1,10 @@
-from .config import ModelConfig as ModelConfig
 from .config import Positions as Positions
+from .config import TransformerConfig as TransformerConfig
 from .hooked_transformer import HookedTransformer as HookedTransformer
-from .linear_config import AttentionWeights as AttentionWeights
-from .linear_config import DropoutKind as DropoutKind
-from .linear_config import FirstLayer as FirstLayer
-from .linear_config import LinearConfig as LinearConfig
-from .linear_config import TokenDropout as TokenDropout
-from .linear_transformer import LinearTransformer as LinearTransformer
+from .language_model import LanguageModel as LanguageModel
+from .linear.config import AttentionWeights as AttentionWeights
+from .linear.config import DropoutKind as DropoutKind
+from .linear.config import FirstLayer as FirstLayer
+from .linear.config import LinearConfig as LinearConfig
+from .linear.config import TokenDropout as TokenDropout
+from .linear.transformer import LinearTransformer as LinearTransformer

@@ -16,8 +16,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from tvlens.errors import InputError
-from tvlens.models.hooked_transformer import HookedTransformer, ModelConfig, Positions
+from tvlens.base.errors import InputError
+from tvlens.models.hooked_transformer import HookedTransformer, Positions, TransformerConfig
 
 if TYPE_CHECKING:
     # Slow, so imported by the functions that need it.
@@ -78,7 +78,7 @@ def from_bridge(
     """
     _check_convertible(bridge)
     cfg, weights = bridge.cfg, bridge.state_dict()
-    config = ModelConfig(
+    config = TransformerConfig(
         n_layers=cfg.n_layers,
         d_model=cfg.d_model,
         n_heads=cfg.n_heads,
@@ -115,7 +115,7 @@ def _bridge_weights(model: HookedTransformer) -> dict[str, Tensor]:
     return theirs
 
 
-def _our_weights(config: ModelConfig, theirs: dict[str, Tensor]) -> dict[str, Tensor]:
+def _our_weights(config: TransformerConfig, theirs: dict[str, Tensor]) -> dict[str, Tensor]:
     ours = {name: theirs[their_name] for name, their_name in _names(config).items()}
     for attention in _attentions(config):
         for kind in ("weight", "bias"):
@@ -126,7 +126,7 @@ def _our_weights(config: ModelConfig, theirs: dict[str, Tensor]) -> dict[str, Te
     return ours
 
 
-def _names(config: ModelConfig) -> dict[str, str]:
+def _names(config: TransformerConfig) -> dict[str, str]:
     """What a bridge calls our weights; those of queries, keys and values excepted."""
     modules = {"ln_final": "ln_final", "unembed": "unembed"}
     for layer in range(config.n_layers):
@@ -149,16 +149,16 @@ def _names(config: ModelConfig) -> dict[str, str]:
     return names
 
 
-def _attentions(config: ModelConfig) -> list[str]:
+def _attentions(config: TransformerConfig) -> list[str]:
     return [f"blocks.{layer}.attn" for layer in range(config.n_layers)]
 
 
-def _to_neighbours(weight: Tensor, config: ModelConfig) -> Tensor:
+def _to_neighbours(weight: Tensor, config: TransformerConfig) -> Tensor:
     """Bring the two dimensions that rotate together next to each other, in every head."""
     return rearrange(weight, "(head two i) ... -> (head i two) ...", head=config.n_heads, two=2)
 
 
-def _to_halves(weight: Tensor, config: ModelConfig) -> Tensor:
+def _to_halves(weight: Tensor, config: TransformerConfig) -> Tensor:
     """The inverse of `_to_neighbours`."""
     return rearrange(weight, "(head i two) ... -> (head two i) ...", head=config.n_heads, two=2)
 

@@ -3,7 +3,7 @@
 import enum
 from dataclasses import dataclass
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 
 
 class Positions(enum.StrEnum):
@@ -18,7 +18,7 @@ class Positions(enum.StrEnum):
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class TransformerConfig:
     """Size and kind of a `HookedTransformer`."""
 
     n_layers: int = 3
@@ -40,7 +40,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name in ("n_layers", "d_model", "n_heads", "mlp_ratio", "n_ctx"):
             if getattr(self, name) < 1:
-                raise InputError(f"ModelConfig.{name} is {getattr(self, name)}; give at least 1.")
+                raise InputError(
+                    f"TransformerConfig.{name} is {getattr(self, name)}; give at least 1."
+                )
         if self.d_model % self.n_heads:
             raise InputError(
                 f"d_model {self.d_model} cannot be shared by {self.n_heads} heads evenly; "

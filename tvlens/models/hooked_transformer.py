@@ -16,14 +16,14 @@ from torch.nn import functional as F
 from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
-from tvlens.errors import InputError
-from tvlens.models.config import ModelConfig, Positions
+from tvlens.base.errors import InputError
+from tvlens.models.config import Positions, TransformerConfig
 
 
 class Attention(nn.Module):
     """Causal multi-head attention."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.n_heads = config.n_heads
         self.rotary = config.positions is Positions.ROTARY
@@ -109,7 +109,7 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     """Two linear maps with GPT-2's tanh-approximated GELU between."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.fc = nn.Linear(config.d_model, config.mlp_ratio * config.d_model)
         self.out = nn.Linear(config.mlp_ratio * config.d_model, config.d_model)
@@ -137,7 +137,7 @@ class LayerNorm(nn.LayerNorm):
 class Block(nn.Module):
     """One pre-norm layer: attention, then MLP, each added to the residual stream."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.ln1, self.attn = LayerNorm(config.d_model), Attention(config)
         self.ln2, self.mlp = LayerNorm(config.d_model), MLP(config)
@@ -170,7 +170,7 @@ class HookedTransformer(HookedRootModule):
 
     def __init__(
         self,
-        config: ModelConfig,
+        config: TransformerConfig,
         d_in: int,
         d_out: int,
         *,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 
 
 def is_causal(model: Any) -> bool:

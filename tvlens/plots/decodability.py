@@ -8,7 +8,7 @@ import xarray as xr
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.plots.bands import line_with_band
 from tvlens.plots.theme import COLOURS, TEMPLATE, model_colours
 from tvlens.results import Decodability, figure

@@ -6,8 +6,8 @@ from pathlib import Path
 import plotly.graph_objects as go
 import plotly.io as pio
 
-from tvlens.errors import InputError, did_you_mean
-from tvlens.files import write_whole
+from tvlens.base.errors import InputError, did_you_mean
+from tvlens.base.files import write_whole
 from tvlens.plots.theme import CONFIG, FONT_SIZE
 
 PICTURES = ("png", "svg", "pdf")

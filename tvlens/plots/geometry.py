@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
-from tvlens.errors import InputError, did_you_mean
+from tvlens.base.errors import InputError, did_you_mean
 from tvlens.plots.bands import line_with_band
 from tvlens.plots.theme import TEMPLATE, model_colours
 from tvlens.results import Geometry, figure

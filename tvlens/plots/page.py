@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 import plotly.io as pio
 from plotly.offline import get_plotlyjs
 
-from tvlens.files import write_whole
+from tvlens.base.files import write_whole
 from tvlens.plots.theme import CONFIG, DARK_TEMPLATE, TEMPLATE
 
 

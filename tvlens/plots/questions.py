@@ -1,7 +1,7 @@
 """What each kind of result answers, in words and figures: pages and reports are made of these."""
 
 from tvlens import results as kinds
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.plots.attention_map import plot_attention_map
 from tvlens.plots.bijections import (
     plot_bijection_errors,

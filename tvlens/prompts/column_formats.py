@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.prompts.episodes import Episodes
 from tvlens.prompts.format import check_role
 from tvlens.prompts.prompt import AlignedPrompt, OutputAnswers, PositionIds, Role

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Int
 from torch import Tensor
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.prompts.episodes import Episodes
 from tvlens.prompts.prompt import PositionIds, Prompt, Role
 

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.prompts.word_answers import WordAnswers
 
 

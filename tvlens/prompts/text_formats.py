@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.prompts.episodes import Episodes
 from tvlens.prompts.prompt import PositionIds, RaggedPrompt, Role
 from tvlens.prompts.word_answers import WordAnswers

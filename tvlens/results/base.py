@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from tvlens.errors import InputError
-from tvlens.files import write_whole
+from tvlens.base.errors import InputError
+from tvlens.base.files import write_whole
 
 AnyResult = TypeVar("AnyResult", bound="Result")
 

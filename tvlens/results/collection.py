@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 
-from tvlens.files import write_whole
+from tvlens.base.files import write_whole
 from tvlens.results.base import AnyResult, Result, open_netcdf
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.results.base import Result
 from tvlens.results.bounds import BOUNDS, label_bounds
 from tvlens.results.intervals import interval, resampled_means

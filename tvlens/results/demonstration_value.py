@@ -21,7 +21,7 @@ class DemonstrationValue(Result):
       `missing` says what becomes of the other positions: `cut` off, or `empty` tokens.
     - `vectors` (metric, seed, episode, injection, source, number): the vectors of so many last
       arrows of a context of n examples, at the last arrows of a prompt without examples.
-      `injection` is `tvlens.injections.Injection`; `source`: the context's `own`, of `another
+      `injection` is `Injection`; `source`: the context's `own`, of `another
       function`, `random` ones of the same lengths, and `zero`.
 
     `metric` is the task's `error`, or `direction`: `|p/|p| - y/|y||^2` of the prediction p, which

@@ -16,7 +16,7 @@ import scipy
 import xarray as xr
 from jaxtyping import Float
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 
 RESAMPLES = 1000
 LEVEL = 0.95

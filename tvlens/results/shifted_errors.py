@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.results.base import Result
 from tvlens.results.bounds import label_bounds
 from tvlens.results.intervals import interval, paired_difference, resampled_means

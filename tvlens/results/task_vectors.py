@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Int
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.results.base import Result
 
 

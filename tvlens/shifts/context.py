@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.shifts.base import Shift, Trial
 from tvlens.tasks import Task
 

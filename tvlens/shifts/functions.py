@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.shifts.base import Shift, Trial, as_fraction
 from tvlens.tasks import LinearRegression, OffsetSplit, Sinusoid, Task, TokenOffset
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.shifts.base import Shift, Trial, as_fraction, require_numbers
 from tvlens.tasks import Task
 

@@ -11,7 +11,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.shifts.base import Shift, Trial, are_symbols, require_numbers
 from tvlens.tasks import Task, TokenOffset
 

@@ -1,6 +1,6 @@
 """The shifts that models are tested on."""
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.shifts.base import Shift, Trial
 from tvlens.shifts.context import ContextLength, ShuffledOrder
 from tvlens.shifts.functions import (

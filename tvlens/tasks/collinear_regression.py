@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.tasks.matrix_regression import MatrixRegression
 from tvlens.tasks.regression import Regression
 

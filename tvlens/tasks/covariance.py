@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 
 Covariance = tuple[tuple[float, ...], ...]
 """Rows of a symmetric positive definite matrix; none for the identity."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 
 
 def bijection_of(pairs: Iterable[tuple[int, int]]) -> tuple[int, ...]:

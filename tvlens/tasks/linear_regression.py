@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.tasks.base import add_gaussian_noise, linear_posterior_mean
 from tvlens.tasks.parameters import Parameter
 from tvlens.tasks.regression import Regression

@@ -7,7 +7,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.tasks.base import add_gaussian_noise, linear_posterior_mean
 from tvlens.tasks.covariance import Covariance, check_covariance, covariance_power
 from tvlens.tasks.regression import Regression

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.prompts import Episodes
 from tvlens.tasks.base import Task
 

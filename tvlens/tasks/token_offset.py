@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.tasks.base import cross_entropy, is_wrong
 from tvlens.tasks.parameters import Parameter
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from scipy import optimize
 from torch import Generator, Tensor
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.theory.quartic import DropoutConstants, Quartic
 from tvlens.theory.risks import check_keep
 

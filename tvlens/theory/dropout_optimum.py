@@ -13,7 +13,7 @@ from jaxtyping import Float
 from scipy import optimize
 from torch import Generator, Tensor
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.theory.mixing import MixingTerms
 from tvlens.theory.risks import check_keep, dropout_risk
 

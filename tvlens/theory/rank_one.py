@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 
 
 def rank_one_swap(x: Float[Tensor, " d"], y: Float[Tensor, " d"]) -> Float[Tensor, "d d"] | None:

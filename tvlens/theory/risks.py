@@ -7,7 +7,7 @@ over d^2, its value for a model that predicts 0.
 from jaxtyping import Float
 from torch import Tensor
 
-from tvlens.errors import InputError
+from tvlens.base.errors import InputError
 from tvlens.theory.mixing import MixingTerms
 from tvlens.theory.quartic import DropoutConstants
 

@@ -1,0 +1,97 @@
+"""Frozen dataclasses to JSON and back, strictly.
+
+Every dataclass becomes an object whose `kind` is its class name. Only classes that the reader names
+are ever built, so a file can choose among them but not run anything else.
+"""
+
+import dataclasses
+import enum
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any
+
+from tvlens.base.errors import InputError, did_you_mean
+
+
+def to_json(value: Any) -> Any:
+    """A dataclass as nested JSON objects; enums by value, tuples as lists."""
+    if dataclasses.is_dataclass(value):
+        fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"kind": type(value).__name__, **fields}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, tuple):
+        return [to_json(each) for each in value]
+    return value
+
+
+def from_json(data: Any, kinds: Iterable[type], where: str = "the file") -> Any:
+    """The dataclass that `to_json` made `data` from.
+
+    Args:
+        data: parsed JSON.
+        kinds: every dataclass that may occur.
+        where: what to call the origin of the data in errors.
+
+    Raises:
+        InputError: an unknown or missing key (with the nearest known one), or a value of the wrong
+            type.
+    """
+    return _decode_object(data, {kind.__name__: kind for kind in kinds}, where)
+
+
+def _decode_object(data: Any, kinds: dict[str, type], where: str) -> Any:
+    if not isinstance(data, dict) or "kind" not in data:
+        raise InputError(f"{where} should be an object with a 'kind', got {data!r}.")
+    if not isinstance(data["kind"], str) or data["kind"] not in kinds:
+        known = did_you_mean(str(data["kind"]), kinds)
+        raise InputError(
+            f"{where} has the unknown kind {data['kind']!r}.{known} "
+            "A class of your own must be named to the function that loads it."
+        )
+    kind = kinds[data["kind"]]
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind)]
+    for key in data:
+        if key != "kind" and key not in names:
+            raise InputError(f"{where} has the unknown key {key!r}.{did_you_mean(key, names)}")
+    missing = [name for name in names if name not in data]
+    if missing:
+        raise InputError(f"{where} lacks {', '.join(missing)}; {kind.__name__} needs all its keys.")
+    values = {name: _decode(data[name], hints[name], kinds, f"{where}: {name}") for name in names}
+    return kind(**values)
+
+
+def _decode(data: Any, hint: Any, kinds: dict[str, type], where: str) -> Any:
+    if isinstance(data, dict):
+        value = _decode_object(data, kinds, where)
+        if not (isinstance(hint, type | types.UnionType) and isinstance(value, hint)):
+            raise InputError(f"{where} should be {_name(hint)}, got a {type(value).__name__}.")
+        return value
+    if isinstance(hint, types.UnionType) and types.NoneType in typing.get_args(hint):
+        (given,) = (each for each in typing.get_args(hint) if each is not types.NoneType)
+        return None if data is None else _decode(data, given, kinds, where)
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(data, list):
+            raise InputError(f"{where} should be a list, got {data!r}.")
+        hints = typing.get_args(hint)
+        each_hint = [hints[0]] * len(data) if hints[1:] == (...,) else hints
+        if len(each_hint) != len(data):
+            raise InputError(f"{where} should have {len(each_hint)} values, got {data!r}.")
+        pairs = enumerate(zip(data, each_hint, strict=True))
+        return tuple(_decode(each, h, kinds, f"{where}[{index}]") for index, (each, h) in pairs)
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        if data not in [each.value for each in hint]:
+            known = did_you_mean(str(data), [each.value for each in hint])
+            raise InputError(f"{where} has the unknown value {data!r}.{known}")
+        return hint(data)
+    if hint is float and type(data) is int:
+        return float(data)
+    if type(data) is not hint:
+        raise InputError(f"{where} should be {_name(hint)}, got {data!r}.")
+    return data
+
+
+def _name(hint: Any) -> str:
+    return getattr(hint, "__name__", str(hint))

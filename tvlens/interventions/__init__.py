@@ -1,0 +1,1 @@
+"""Reading, replacing and removing what a model computes."""

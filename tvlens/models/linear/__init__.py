@@ -1,0 +1,1 @@
+"""Linear attention, of which theory knows the minimisers."""

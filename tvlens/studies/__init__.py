@@ -1,0 +1,1 @@
+"""Questions put to models, and the pages made of the answers."""

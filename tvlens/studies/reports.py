@@ -1,0 +1,188 @@
+"""Everything that was found out about some models, on one page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import date
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tvlens.base.errors import InputError
+from tvlens.plots.history import plot_history
+from tvlens.plots.linear_questions import LINEAR_QUESTIONS
+from tvlens.plots.page import Section, write_page
+from tvlens.plots.question import few_at_a_time
+from tvlens.plots.questions import QUESTIONS, question_of
+from tvlens.results import (
+    Decodability,
+    Geometry,
+    ICLCurve,
+    LocalityMap,
+    Result,
+    readable_scores,
+    scores_table,
+    side_by_side,
+    what_was_asked,
+)
+from tvlens.training.experiment import Experiment
+from tvlens.training.runs import Run
+
+KEY_NUMBERS: dict[type[Result], dict[str, str]] = {
+    LocalityMap: {
+        "icl": "error in context",
+        "zero_shot": "error without examples",
+        "oracle": "error of the oracle",
+        "best_layer": "layer of the strongest vector",
+        "recovery": "recovery there",
+        "strength": "strength (layer chosen on other episodes)",
+        "shuffled": "control: vector of another function",
+        "random": "control: random vector",
+        "untrained": "control: untrained model",
+        "locality": "locality",
+    },
+    ICLCurve: {"tvp": "error with the vector of the layer reported"},
+    Geometry: {"eta2": "variance between functions (eta2)"},
+    Decodability: {"r2": "parameters decoded (R²)"},
+}
+"""The scores that a reader looks at first, and what they are called."""
+
+
+def report(
+    path: Path | str,
+    results: Mapping[str, Sequence[Result]],
+    runs: Mapping[str, Run] | None = None,
+    *,
+    title: str = "Where is the task kept?",
+    further: Sequence[Section] = (),
+) -> None:
+    """Write a page of all results, whole or not at all; it needs no network.
+
+    Args:
+        path: the file (.html).
+        results: what was found about each model, by its name; one result of a kind for each.
+        runs: how the models were trained, by the same names; left out where it is not known.
+        title: the page's heading.
+        further: what follows, about other models say.
+
+    Raises:
+        InputError: there are no results, two of a kind for one model, some that answer no question
+            that a page knows, or a run of a model without results.
+    """
+    by_kind = _by_kind(results)
+    for name in runs or {}:
+        if name not in results:
+            raise InputError(f"There is a run of {name!r} but no results of it.")
+    sections = [_key_numbers(by_kind), *_training(runs or {})]
+    for kind in [kind for kind in (*QUESTIONS, *LINEAR_QUESTIONS) if kind in by_kind]:
+        question, found = question_of(kind), by_kind[kind]
+        sections.append(
+            Section(
+                question.title,
+                question.figures(found),
+                side_by_side(found),
+                text=question.reading,
+                values=scores_table(found),
+                folded=True,
+                notes=what_was_asked(found),
+            )
+        )
+    models = ", ".join(results)
+    write_page(
+        path,
+        title=title,
+        text=f"Models: {models}. A task vector is what one token's residual stream holds about the "
+        "task after some examples. Each section asks one question; intervals are 95%, of the "
+        "episodes or functions that were drawn for the test, and say nothing of another training "
+        "but where they are over seeds.",
+        origin=f"Written by tvlens on {date.today().isoformat()}.",
+        sections=[
+            *(each for each in sections if each.figures or each.table is not None),
+            *further,
+        ],
+    )
+
+
+def _by_kind(
+    results: Mapping[str, Sequence[Result]],
+) -> dict[type[Result], dict[str, Result]]:
+    by_kind: dict[type[Result], dict[str, Result]] = {}
+    for name, found in results.items():
+        if isinstance(found, Result):
+            raise InputError(f"The results of {name!r} are one, not a list; put it in brackets.")
+        for each in found:
+            question_of(type(each))
+            models = by_kind.setdefault(type(each), {})
+            if name in models:
+                raise InputError(f"{name!r} has two results of kind {type(each).__name__}.")
+            models[name] = each
+    if not by_kind:
+        raise InputError("There are no results to report; give those of at least one analysis.")
+    return by_kind
+
+
+def _key_numbers(by_kind: Mapping[type[Result], Mapping[str, Result]]) -> Section:
+    """The scores that a reader looks at first."""
+    tables = []
+    for kind, named in KEY_NUMBERS.items():
+        scores = scores_table(by_kind[kind]) if kind in by_kind else None
+        if scores is not None:
+            scores = scores[scores.score.isin(named)]
+            tables.append(scores.assign(score=scores.score.map(named)))
+    if not tables:
+        return Section("Key numbers")
+    values = pd.concat(tables, ignore_index=True)
+    return Section(
+        "Key numbers",
+        table=readable_scores(values),
+        values=values,
+        text="Errors are shares of the error of knowing nothing, or 1 - accuracy. Recovery is the "
+        "share of what the examples gain that one vector gains in a prompt without examples: 1 is "
+        "all, 0 nothing, below 0 harm. A vector that suffices need not be needed: locality is 0 if "
+        "the model answers as well without it.",
+    )
+
+
+def _training(runs: Mapping[str, Run]) -> list[Section]:
+    """How the models came to be."""
+    if not runs:
+        return []
+    facts = pd.DataFrame({name: _facts(run) for name, run in runs.items()})
+    histories = few_at_a_time({name: run.history for name, run in runs.items()})
+    return [
+        Section(
+            "What was trained",
+            [plot_history(each) for each in histories],
+            facts.rename_axis("").reset_index(),
+            text="Losses are means over stretches of training steps, on fresh episodes.",
+        )
+    ]
+
+
+def _described(task: Any) -> str:
+    """A task with its settings."""
+    settings = {field.name: getattr(task, field.name) for field in fields(task)}
+    named = [f"{k}={v.value if isinstance(v, Enum) else v}" for k, v in settings.items()]
+    return f"{type(task).__name__}({', '.join(named)})"
+
+
+def _facts(run: Run) -> dict[str, str]:
+    experiment: Experiment = run.experiment
+    model, train, objective = experiment.model, experiment.train, experiment.objective
+    weight = objective.tvp_weight
+    parameters = sum(each.numel() for each in run.model.parameters())
+    return {
+        "task": _described(experiment.task),
+        "prompt format": experiment.format.name,
+        "layers x width, heads": f"{model.n_layers} x {model.d_model}, {model.n_heads}",
+        "parameters": f"{parameters:,}",
+        "positions": model.positions.value,
+        "loss": f"ICL + {weight:g} TVP at layer {objective.tvp_layer}" if weight else "ICL",
+        "examples": f"up to {train.examples}",
+        "optimiser": f"{type(train.optimizer).__name__} {train.optimizer.learning_rate:g}",
+        "steps x batch": f"{train.steps:,} x {train.batch}",
+        "seed": str(experiment.seed),
+        "minutes": f"{run.provenance['training_seconds'] / 60:.1f}",
+        "trained": f"{run.provenance['created'][:10]}, {run.provenance['device']}",
+    }
