@@ -71,6 +71,9 @@ from .results import TaskVectors as TaskVectors
 from .results import Transfer as Transfer
 from .results import Vocabulary as Vocabulary
 from .studies.reports import report as report
+from .subjects import Subject as Subject
+from .subjects import Test as Test
+from .subjects import Training as Training
 from .tasks import Bijections as Bijections
 from .tasks import CollinearRegression as CollinearRegression
 from .tasks import Direction as Direction

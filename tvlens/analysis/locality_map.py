@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 from transformer_lens import HookedRootModule
 
+from tvlens.analysis.shared.needs import CARRIER, UNTRAINED, asks
 from tvlens.base.progress import progress
 from tvlens.interventions.baselines import oracle_errors
 from tvlens.interventions.contexts import Contexts
@@ -18,6 +19,7 @@ from tvlens.interventions.residual_stream import ResidualStream, residual_stream
 from tvlens.prompts import Episodes, Format, PositionIds, Role, carrier_of
 from tvlens.prompts.chunks import chunks
 from tvlens.results import LocalityMap
+from tvlens.subjects import Subject
 from tvlens.tasks import Task
 
 Vectors = Float[Tensor, "episode length d_model"]
@@ -37,8 +39,30 @@ _DIMENSIONS = {
 }
 
 
+@asks(CARRIER, UNTRAINED)
+def locality_map(subject: Subject, *, position_ids: PositionIds | None = None) -> LocalityMap:
+    """Task-vector prompting at every layer, role and context length, with controls.
+
+    What the arrays mean is in `LocalityMap`; the scores follow from them.
+
+    Args:
+        subject: the model that is mapped.
+        position_ids: those of the zero-shot prompts; the format's own if None.
+    """
+    return measure_locality_map(
+        subject.model,
+        subject.task,
+        subject.format,
+        subject.episodes,
+        subject.queries,
+        untrained=subject.untrained_model,
+        generator=subject.generator(),
+        position_ids=position_ids,
+    )
+
+
 @torch.inference_mode()
-def locality_map(
+def measure_locality_map(
     model: HookedRootModule,
     task: Task,
     format: Format,
@@ -49,10 +73,9 @@ def locality_map(
     generator: Generator,
     position_ids: PositionIds | None = None,
 ) -> LocalityMap:
-    """Task-vector prompting at every layer, role and context length, with controls.
+    """The same, of plain data.
 
-    What the arrays mean is in `LocalityMap`; the scores follow from them. Episodes are worked on in
-    chunks, so memory does not grow with their number.
+    Episodes are worked on in chunks, so memory does not grow with their number.
 
     Args:
         model: what is mapped.

@@ -1,68 +1,19 @@
-"""What vectors does a model make of its contexts?"""
+"""Which vectors does a model make of its contexts?"""
 
-import numpy as np
-import torch
-import xarray as xr
-from transformer_lens import HookedRootModule
-
-from tvlens.base.progress import progress
-from tvlens.interventions.contexts import Contexts
-from tvlens.interventions.patching import count_layers
-from tvlens.prompts import Episodes, Format, carrier_of
-from tvlens.prompts.chunks import chunks
+from tvlens.analysis.shared.needs import CARRIER, asks
 from tvlens.results import TaskVectors
-from tvlens.tasks import Task, best_estimates, describe_parameters, probe_targets
+from tvlens.subjects import Subject
 
 
-@torch.inference_mode()
-def task_vectors(
-    model: HookedRootModule, task: Task, format: Format, episodes: Episodes
-) -> TaskVectors:
-    """The vectors at every layer and context length, from one pass over the episodes.
-
-    Geometry, decodability and disentanglement are read off the same vectors.
+@asks(CARRIER)
+def task_vectors(subject: Subject, *, functions: int = 20, contexts: int = 50) -> TaskVectors:
+    """The vectors at every layer and context length; geometry, decodability and disentanglement
+    are read off the same ones.
 
     Args:
-        task: names the result, and says what the params mean (`tvlens.tasks.parameters`).
-        episodes: contexts, several of each function (`sample_contexts`).
+        subject: the model that is asked.
+        functions: functions that vectors are read of. Where a task has few, some are drawn twice
+            and count as one with more contexts.
+        contexts: contexts of each function.
     """
-    carrier, layers = carrier_of(format), range(count_layers(model) + 1)
-    parts = []
-    rows = list(chunks(episodes, format.n_tokens(episodes.shots)))
-    for some in progress(rows, "reading vectors"):
-        contexts = Contexts(model, format, episodes[some])
-        vectors = [contexts.vectors(layer, carrier) for layer in layers]
-        parts.append(torch.stack(vectors, dim=1).cpu())
-    first = format.first_length(carrier)
-    params = episodes.params.cpu().numpy()
-    described = describe_parameters(task, params.shape[1])
-    targets = probe_targets(task, episodes.params)
-    _, functions = np.unique(params, axis=0, return_inverse=True)
-    data = xr.Dataset(
-        {
-            "vectors": (("episode", "layer", "examples", "component"), torch.cat(parts).numpy()),
-            "params": (("episode", "param"), params),
-            "targets": (("episode", "target"), torch.stack([*targets.values()], 1).cpu().numpy()),
-            "x": (("episode", "examples", "d_x"), episodes.x[:, first:].cpu().numpy()),
-            "y": (("episode", "examples", "d_y"), episodes.y[:, first:].cpu().numpy()),
-        },
-        coords={
-            "layer": layers,
-            "examples": range(first, episodes.shots),
-            "function": ("episode", functions.reshape(-1)),
-            "param": [each.name for each in described],
-            "period": ("param", [float(each.period or np.nan) for each in described]),
-            "target": list(targets),
-        },
-        attrs={
-            "carrier": carrier.value,
-            "format": format.name,
-            "task": type(task).__name__,
-            "carrier_sees_query": int(format.carrier_sees_query),
-        },
-    )
-    estimates = best_estimates(task, episodes)
-    if estimates is not None:
-        dimensions = ("episode", "examples", "target")
-        data["best_estimates"] = (dimensions, estimates[:, first:].cpu().numpy())
-    return TaskVectors(data)
+    return subject.vectors(functions, contexts)

@@ -1,0 +1,193 @@
+"""What an analysis needs of the model, task and format that it is put to.
+
+An analysis names its needs once, in `asks`. They are checked before any work, and tell `study` and
+the command line which questions apply.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import torch
+
+from tvlens.base.errors import InputError
+from tvlens.interventions.patching import count_layers
+from tvlens.models import LinearTransformer
+from tvlens.prompts import AlignedPrompt
+from tvlens.shifts.base import are_symbols
+from tvlens.subjects import Subject, check_subject
+from tvlens.tasks import SymbolMaps, sample_episodes
+
+Options = ParamSpec("Options")
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that a subject may lack."""
+
+    missing: Callable[[Subject], str | None]
+    """Why a subject lacks it, as a sentence with a remedy; None where it does not."""
+
+
+def asks(
+    *needs: Need,
+) -> Callable[
+    [Callable[Concatenate[Subject, Options], Found]],
+    Callable[Concatenate[Subject, Options], Found],
+]:
+    """Check the needs of an analysis before it begins."""
+
+    def decorate(
+        analysis: Callable[Concatenate[Subject, Options], Found],
+    ) -> Callable[Concatenate[Subject, Options], Found]:
+        @functools.wraps(analysis)
+        def checked(subject: Subject, *args: Options.args, **options: Options.kwargs) -> Found:
+            check_subject(subject)
+            for reason in missing(checked, subject):
+                raise InputError(reason)
+            return analysis(subject, *args, **options)
+
+        setattr(checked, "needs", needs)  # noqa: B010
+        return checked
+
+    return decorate
+
+
+def missing(analysis: Callable[..., Any], subject: Subject) -> list[str]:
+    """Why an analysis cannot be put to a subject; empty where it can."""
+    needs: tuple[Need, ...] = getattr(analysis, "needs", ())
+    reasons = (need.missing(subject) for need in needs)
+    return [reason for reason in reasons if reason is not None]
+
+
+def _no_carrier(subject: Subject) -> str | None:
+    try:
+        subject.carrier  # noqa: B018
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _carrier_late(subject: Subject) -> str | None:
+    format = subject.format
+    if format.carrier is None or format.first_length(format.carrier) == 0:
+        return None
+    return (
+        f"Each prompt needs a carrier for each example and the query, and in format "
+        f"{format.name!r} a prompt without examples has none. Take zxy or arrow."
+    )
+
+
+def _lacks_hook(name: str, what: str) -> Callable[[Subject], str | None]:
+    def missing(subject: Subject) -> str | None:
+        model = subject.models[0]
+        if f"blocks.0.{name}" in model.hook_dict:
+            return None
+        return (
+            f"{type(model).__name__} has no hook point of {what}. Put a HookPoint there and name "
+            f"it as TransformerLens does: `{name}`."
+        )
+
+    return missing
+
+
+def _one_block(subject: Subject) -> str | None:
+    if count_layers(subject.models[0]) > 1:
+        return None
+    return "A model of one block has no layer between two blocks; take a deeper one."
+
+
+def _ragged(subject: Subject) -> str | None:
+    if isinstance(subject.format.context(_few(subject)), AlignedPrompt):
+        return None
+    return (
+        f"Rows must share one layout, and in format {subject.format.name!r} words differ in "
+        "length. Take a format of one token for each role."
+    )
+
+
+def _no_symbols(subject: Subject) -> str | None:
+    episodes = _few(subject)
+    if are_symbols(episodes.x) and are_symbols(episodes.target):
+        return None
+    return (
+        f"{type(subject.task).__name__} is a task on numbers, and this asks about symbols. Take a "
+        "task such as TokenOffset, Bijections or Relations."
+    )
+
+
+def _no_symbol_maps(subject: Subject) -> str | None:
+    if isinstance(subject.task, SymbolMaps):
+        return None
+    return (
+        f"The functions of {type(subject.task).__name__} are no maps between symbols; ask a model "
+        "of Bijections or Relations."
+    )
+
+
+def _not_linear(subject: Subject) -> str | None:
+    others = {type(e).__name__ for e in subject.models if not isinstance(e, LinearTransformer)}
+    if not others:
+        return None
+    return (
+        f"This asks linear transformers, got a {' and a '.join(sorted(others))}. Take a model such "
+        "as triplet-2x5."
+    )
+
+
+def _no_untrained(subject: Subject) -> str | None:
+    if subject.untrained:
+        return None
+    return (
+        "The control needs an untrained model of the same kind; give one to the subject as "
+        "`untrained=(model,)`."
+    )
+
+
+def _no_snapshots(subject: Subject) -> str | None:
+    if subject.snapshots is not None:
+        return None
+    return "No weights were kept along this training. Train with snapshots, and ask the run folder."
+
+
+def examples(least: int) -> Need:
+    """Contexts of so many examples."""
+
+    def missing(subject: Subject) -> str | None:
+        if subject.test.examples >= least:
+            return None
+        return f"This needs contexts of at least {least} examples, got {subject.test.examples}."
+
+    return Need(missing)
+
+
+def _few(subject: Subject) -> Any:
+    """Two episodes, to look at their kind."""
+    generator = torch.Generator(subject.device).manual_seed(0)
+    return sample_episodes(subject.task, 2, 2, generator=generator)
+
+
+CARRIER = Need(_no_carrier)
+"""A token that holds the task vector."""
+CARRIER_IN_EVERY_PROMPT = Need(_carrier_late)
+"""A carrier for the query too, where no example is shown."""
+PATTERNS = Need(_lacks_hook("attn.hook_pattern", "attention patterns"))
+"""Attention patterns."""
+HEADS = Need(_lacks_hook("attn.hook_z", "attention heads"))
+"""Attention heads."""
+INNER_LAYER = Need(_one_block)
+"""A layer between two blocks."""
+ONE_LAYOUT = Need(_ragged)
+"""Prompts whose rows share one layout."""
+SYMBOLS = Need(_no_symbols)
+"""A task on symbols."""
+SYMBOL_MAPS = Need(_no_symbol_maps)
+"""A task whose functions map symbols to symbols."""
+LINEAR = Need(_not_linear)
+"""Linear transformers."""
+UNTRAINED = Need(_no_untrained)
+"""An untrained model of the same kind."""
+SNAPSHOTS = Need(_no_snapshots)
+"""Weights along the training."""
