@@ -1,59 +1,11 @@
-"""What a paper says beside what is measured here: stories told on a page."""
-
-from __future__ import annotations
+"""What a paper says beside what is measured here, and whether the two agree."""
 
 import enum
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
-import torch
-from command_line import Quiet
-
-import tvlens as tvl
-from tvlens.base.devices import choose_device
-from tvlens.base.files import writable_folder, write_whole
-from tvlens.base.progress import progress
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-
-@dataclass(frozen=True)
-class Story:
-    """Where a story goes, and how much is asked for it."""
-
-    out: Path = Path("figures")
-    """Folder of the page (.html) and the table (.csv); the figures (.json) go into a folder in it
-    that is called as the page."""
-    episodes: int = 4000
-    """Episodes of each measurement."""
-    seed: int = 20_250_609
-    """Seed of the episodes, which no training uses."""
-    device: str | None = None
-    """Where to compute; the fastest device there is if not given."""
-    quiet: Quiet = False
-    """Print nothing but errors."""
-
-    def __post_init__(self) -> None:
-        if self.episodes < 100:
-            raise tvl.InputError(f"--episodes {self.episodes} is too few; give at least 100.")
-
-    @property
-    def on(self) -> torch.device:
-        """The device."""
-        return choose_device(self.device)
-
-    def generator(self, further: int = 0) -> torch.Generator:
-        """A source of episodes, from its beginning: no chapter depends on those before it.
-
-        Args:
-            further: of something else than the episodes, which may not be made of their numbers.
-        """
-        return torch.Generator(self.on).manual_seed(self.seed + further)
 
 
 class Agrees(enum.StrEnum):
@@ -99,10 +51,18 @@ def near(said: float, within: float) -> str:
     return f"{said:.3g} ± {within:.2g}"
 
 
+def claim_id(source: str, *parts: str) -> str:
+    """The `id` of a claim: where it is from, then what it is about, without spaces."""
+    return ".".join((source, *parts)).replace(" ", "-")
+
+
 @dataclass(frozen=True)
 class Claim:
     """One sentence of a paper, and a measurement that could contradict it."""
 
+    id: str
+    """Its name, which stays when the sentence is reworded. It begins with the theorem, figure or
+    table: `P3.mixing.triplet-2x5`."""
     claim: str
     """What is said."""
     paper: str
@@ -119,43 +79,6 @@ class Claim:
     """Where we ask the whole interval to be for a yes; the paper gives no such bounds."""
 
 
-@dataclass(frozen=True)
-class Chapter:
-    """One question: what was measured, and what a paper says of it."""
-
-    title: str
-    """The question."""
-    figures: Mapping[str, go.Figure]
-    """By the name of their files, the first being the one to look at."""
-    numbers: pd.DataFrame
-    """What the figures show, ready to be shown."""
-    claims: Sequence[Claim]
-    """What is said."""
-    text: str = ""
-    """How to read it."""
-
-
-Told = Callable[[Story], Chapter]
-"""What measures a chapter."""
-
-
-@dataclass(frozen=True)
-class Book:
-    """Several chapters under one title."""
-
-    name: str
-    """Of its files."""
-    title: str
-    text: str
-    """A paragraph under the title."""
-    told: Sequence[Told] = field(repr=False)
-    """Its chapters."""
-
-    def chapters(self, story: Story) -> list[Chapter]:
-        """All chapters, measured one after the other."""
-        return [each(story) for each in progress(self.told, self.name.replace("_", " "))]
-
-
 def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
     """A row for each claim, ready to be shown."""
     rows = [
@@ -169,51 +92,3 @@ def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
         for each in claims
     ]
     return pd.DataFrame(rows)
-
-
-def summary(book: Book, story: Story) -> tvl.plots.Section:
-    """A book in one section: all claims in one table, and the first figure of each chapter."""
-    chapters = book.chapters(story)
-    return tvl.plots.Section(
-        book.title,
-        [next(iter(each.figures.values())) for each in chapters],
-        claims_table([claim for each in chapters for claim in each.claims]),
-        book.text,
-        _values(chapters),
-        notes=[
-            f"From {story.episodes} episodes, which leaves some claims open: "
-            f"python analyses/{book.name}.py asks more, and shows all."
-        ],
-    )
-
-
-def publish(book: Book, story: Story) -> None:
-    """Measure, print the table of claims, write page, table and figures, and say where."""
-    out = writable_folder(story.out)
-    folder, chapters = writable_folder(out / book.name), book.chapters(story)
-    table = claims_table([claim for each in chapters for claim in each.claims])
-    values = _values(chapters)
-    print(table.to_string(index=False))
-    write_whole(out / f"{book.name}.csv", lambda file: values.to_csv(file, index=False))
-    for chapter in chapters:
-        for name, figure in chapter.figures.items():
-            tvl.plots.write_figure(figure, folder / f"{name}.json")
-    sections = [
-        tvl.plots.Section("What is said, and what is found", table=table, values=values),
-        *(
-            tvl.plots.Section(
-                each.title, list(each.figures.values()), each.numbers, each.text, folded=True
-            )
-            for each in chapters
-        ),
-    ]
-    page = out / f"{book.name}.html"
-    tvl.plots.write_page(page, title=book.title, text=book.text, sections=sections)
-    print(f"wrote {page}, {out / book.name}.csv, {folder}")
-
-
-def _values(chapters: Sequence[Chapter]) -> pd.DataFrame:
-    """The claims of all chapters as numbers."""
-    return pd.DataFrame(
-        [{"chapter": each.title, **asdict(claim)} for each in chapters for claim in each.claims]
-    )

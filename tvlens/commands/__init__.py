@@ -1,0 +1,1 @@
+"""What is typed: each command asks the library, writes files, and prints."""
