@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from chapters.shipped import TASK, models
-from chapters.weights import structure
 
 import tvlens as tvl
+from tvlens.studies.chapters.shipped import TASK, models
+from tvlens.studies.chapters.weights import structure
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

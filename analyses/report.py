@@ -18,7 +18,6 @@ import emergence
 import geometry
 import icl_curve
 import information_flow
-import linear_theory
 import locality_sweep
 import noise
 import part_effects
@@ -26,17 +25,16 @@ import patch_map
 import pruning
 import saliency_map
 import several_vectors
-import task_vector_limits
 import transfer
 import tyro
 import vocabulary
-from claims import Story, summary
 from command_line import Quiet, parse, plain_errors, quietly
 from study import Models, Script, Sources, Study, load_model, named_models
 
 import tvlens as tvl
 from tvlens.base.files import writable_folder
 from tvlens.base.progress import progress
+from tvlens.studies.story import Story
 from tvlens.training.snapshots import snapshot_files
 
 DESCRIPTION = """All analyses of some models, on one page that works offline; vocabulary of those
@@ -158,8 +156,11 @@ def main(config: Report) -> None:
 
 def theory_sections(config: Report) -> list[tvl.plots.Section]:
     """The stories of linear models and of the limits of one vector, in short."""
+    # Not needed to answer --help.
+    from tvlens.studies.books import BOOKS
+
     story = Story(episodes=QUICK, device=config.device)
-    return [summary(book, story) for book in (linear_theory.BOOK, task_vector_limits.BOOK)]
+    return [book.summary(story) for book in BOOKS.values()]
 
 
 def stored(script: Script, folder: Path, models: Sources) -> dict[str, tvl.results.Result]:

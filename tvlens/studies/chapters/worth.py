@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 import xarray as xr
-from claims import Chapter, Claim, Story, holds, lies, near
 
 import tvlens as tvl
-from chapters.shipped import TASK, bounds, models, shown
 from tvlens.results.ratios import score_table
+from tvlens.studies.book import Chapter
+from tvlens.studies.chapters.shipped import TASK, bounds, models, shown
+from tvlens.studies.claims import Claim, claim_id, holds, lies, near
+from tvlens.studies.story import Story
 
 DROPPING, PLAIN = "triplet-2x5-keep80", "triplet-2x5"
 LINE = tvl.CollinearRegression(TASK.d)
@@ -64,6 +66,7 @@ def _claims(value: tvl.DemonstrationValue, plain: tvl.DemonstrationValue) -> lis
     found = (float(seeds.mean()), float(seeds.min()), float(seeds.max()))
     return [
         Claim(
+            "F4c.one-vector",
             "one vector is worth one example",
             "Fig. 4c, 1",
             *one,
@@ -71,9 +74,14 @@ def _claims(value: tvl.DemonstrationValue, plain: tvl.DemonstrationValue) -> lis
             near(1, 0.1),
         ),
         Claim(
-            "all vectors together are worth more", "Fig. 4c, > 1", *every, lies(every, above=one[2])
+            "F4c.all-vectors",
+            "all vectors together are worth more",
+            "Fig. 4c, > 1",
+            *every,
+            lies(every, above=one[2]),
         ),
         Claim(
+            "F4c.without-dropout",
             "vectors form without dropout (range of seeds)",
             "Fig. 4c, 1",
             *found,
@@ -105,5 +113,7 @@ def _of_the_line(lines: Lines) -> list[Claim]:
                 cell = bounds(errors.sel(metric="direction", selection=selection))
                 claim = f"on one line, {layers} layers: error of {of}, {selection}"
                 agrees = holds(cell, said, within=NEAR)
-                claims.append(Claim(claim, f"Fig. 4c, {said:.4f}", *cell, agrees, near(said, NEAR)))
+                id = claim_id("F4c", "on-one-line", f"{layers} layers", of, selection)
+                paper = f"Fig. 4c, {said:.4f}"
+                claims.append(Claim(id, claim, paper, *cell, agrees, near(said, NEAR)))
     return claims

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import information_flow
 import pandas as pd
-from claims import Chapter, Claim, Story, lies
 
 import tvlens as tvl
-from chapters.shipped import score, side_by_side, subject
+from tvlens.studies.book import Chapter
+from tvlens.studies.chapters.shipped import score, side_by_side, subject
+from tvlens.studies.claims import Claim, claim_id, lies
+from tvlens.studies.story import Story
 
 LEAST = 0.1
 """What a vector that works recovers at least of what the context gains."""
@@ -17,8 +18,7 @@ DRAWN = ("linear-tvp", "linear-arrow-tvp", "offset-tvp", "sinusoid-tvp")
 def told(story: Story) -> Chapter:
     """The order of the steps in all softmax models that ship."""
     found = {
-        name: information_flow.analyse(subject(name, story, story.episodes // 8))
-        for name in tvl.list_pretrained()
+        name: flow(subject(name, story, story.episodes // 8)) for name in tvl.list_pretrained()
     }
     scores = {name: each.scores() for name, each in found.items()}
     drawn = {name: found[name] for name in DRAWN}
@@ -34,6 +34,18 @@ def told(story: Story) -> Chapter:
     )
 
 
+def flow(asked: tvl.Subject) -> tvl.InformationFlow:
+    """The steps in one model."""
+    return tvl.analysis.information_flow(
+        asked.model,
+        asked.task,
+        asked.format,
+        asked.episodes,
+        asked.queries,
+        untrained=asked.untrained_model,
+    )
+
+
 def _has_vector(scores: pd.DataFrame) -> bool:
     """Whether the vector of the working layer recovers something, for that layer is relative."""
     return float(scores.low["recovery"]) > LEAST
@@ -46,4 +58,4 @@ def _claim(name: str, scores: pd.DataFrame) -> Claim:
     claim = f"{name}: put together in block {concat}, made in {form}, works from layer {layer}"
     before = [f"{float(scores.estimate[f'untrained_{each}']):g}" for each in places[:2]]
     paper = f"Fig. 3a, b, in order (untrained: block {before[0]}, {before[1]})"
-    return Claim(claim, paper, *found, lies(found, above=0.5))
+    return Claim(claim_id("F3a", "order", name), claim, paper, *found, lies(found, above=0.5))

@@ -7,19 +7,24 @@ from collections.abc import Mapping
 import pandas as pd
 import torch
 import xarray as xr
-from claims import Found, Story
-from study import Study, Subject, load_model
 
 import tvlens as tvl
 from tvlens.results.bounds import BOUNDS
+from tvlens.studies.claims import Found
+from tvlens.studies.story import Story
 
 TASK = tvl.MatrixRegression()
 """What all linear transformers were trained on."""
 
 
+def seeds(name: str, device: torch.device) -> list[tvl.LinearRun]:
+    """The trainings of a linear transformer from all seeds."""
+    return tvl.load_pretrained_linear(name, device=str(device))
+
+
 def models(name: str, device: torch.device) -> list[tvl.LinearTransformer]:
     """The models of all seeds."""
-    return [run.model for run in tvl.load_pretrained_linear(name, device=str(device))]
+    return [run.model for run in seeds(name, device)]
 
 
 def sample(story: Story, shots: int, times: float = 1) -> tvl.Episodes:
@@ -28,10 +33,25 @@ def sample(story: Story, shots: int, times: float = 1) -> tvl.Episodes:
     return tvl.sample_episodes(TASK, count, shots, generator=story.generator())
 
 
-def subject(name: str, story: Story, episodes: int, examples: int | None = None) -> Subject:
-    """A softmax model as the scripts of analyses ask it."""
-    study = Study((name,), episodes=episodes, examples=examples, seed=story.seed)
-    return Subject(name, name, load_model(name, str(story.on)), study)
+def subject(name: str, story: Story, episodes: int, examples: int | None = None) -> tvl.Subject:
+    """A softmax model, in contexts of so many examples; of as many as in its training if None."""
+    run = tvl.load_pretrained(name, device=str(story.on))
+    asked, objective = run.experiment, run.experiment.objective
+    longest = asked.train.examples
+    return tvl.Subject(
+        (run.model,),
+        asked.task,
+        asked.format,
+        untrained=(asked.build_model(device=story.on),),
+        test=tvl.Test(episodes, examples or longest, story.seed),
+        training=tvl.Training(
+            asked.task,
+            asked.format,
+            longest,
+            objective.tvp_layer if objective.tvp_weight > 0 else None,
+        ),
+        name=name,
+    )
 
 
 def bounds(values: xr.Dataset) -> Found:

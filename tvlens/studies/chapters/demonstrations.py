@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
-from claims import Chapter, Claim, Story, holds, lies, near
 from torch import Generator
 
 import tvlens as tvl
-from chapters.shipped import TASK, models, sample, score, shown
+from tvlens.studies.book import Chapter
+from tvlens.studies.chapters.shipped import TASK, models, sample, score, shown
+from tvlens.studies.claims import Claim, claim_id, holds, lies, near
+from tvlens.studies.story import Story
 from tvlens.theory import (
     ArrowSources,
     DropoutConstants,
@@ -130,7 +132,8 @@ def _claims_of_lines(lines: pd.DataFrame) -> list[Claim]:
         step = float(np.diff(lines[name]).min())
         found = step, step, step
         claim = f"every example weighs more than the one before: smallest step ({name})"
-        return Claim(claim, "Fig. 3c's line, > 0", *found, lies(found, above=0))
+        id = claim_id("F3c", "line", name)
+        return Claim(id, claim, "Fig. 3c's line, > 0", *found, lies(found, above=0))
 
     return [grows(PUBLISHED), grows(CORRECTED)]
 
@@ -142,8 +145,15 @@ def _claims(result: tvl.results.DemonstrationWeights) -> list[Claim]:
     found = float(heaviest.mean()), float(heaviest.min()), float(heaviest.max())
     last = float(result.data.example[-1])
     return [
-        Claim("later examples weigh more: order", "Fig. 3c, > 0", *order, lies(order, above=0)),
         Claim(
+            "F3c.later",
+            "later examples weigh more: order",
+            "Fig. 3c, > 0",
+            *order,
+            lies(order, above=0),
+        ),
+        Claim(
+            "F3c.each",
             "each weighs more than the one before: order",
             "Fig. 3c, 1",
             *order,
@@ -151,6 +161,7 @@ def _claims(result: tvl.results.DemonstrationWeights) -> list[Claim]:
             near(1, 0.1),
         ),
         Claim(
+            "F3c.last",
             "the last example weighs most: number of the heaviest (range of seeds)",
             f"Fig. 3c, {last:g}",
             *found,

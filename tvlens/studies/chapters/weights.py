@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 import torch
-from claims import Chapter, Claim, Story, lies
 
 import tvlens as tvl
-from chapters.shipped import TASK, score, side_by_side
+from tvlens.studies.book import Chapter
+from tvlens.studies.chapters.shipped import TASK, score, seeds, side_by_side
+from tvlens.studies.claims import Claim, claim_id, lies
+from tvlens.studies.story import Story
 from tvlens.training.linear_presets import CORRELATED as COVARIANCE
 
 PAIRS, PLAIN_PAIRS = "pairwise-2x5-sparse", "pairwise-2x5"
@@ -50,7 +52,7 @@ def structure(
     name: str, device: torch.device, task: tvl.MatrixRegression = TASK
 ) -> tvl.LearnedStructure:
     """The weights of a model, beside those that training started from and the sets of a task."""
-    runs = tvl.load_pretrained_linear(name, device=str(device))
+    runs = seeds(name, device)
     return tvl.analysis.learned_structure(
         [run.model for run in runs],
         task,
@@ -59,26 +61,27 @@ def structure(
 
 
 def _claims(scores: dict[str, pd.DataFrame]) -> list[Claim]:
-    def below(claim: str, paper: str, model: str, name: str, bound: float) -> Claim:
+    def below(id: str, claim: str, paper: str, model: str, name: str, bound: float) -> Claim:
         found = score(scores[model], name)
-        agrees = lies(found, below=bound)
-        return Claim(f"{claim} ({model})", f"{paper}, < {bound:g}", *found, agrees)
+        agrees, id = lies(found, below=bound), claim_id(id, model)
+        return Claim(id, f"{claim} ({model})", f"{paper}, < {bound:g}", *found, agrees)
 
     layer = next(each for each in scores[PAIRS].index if each.startswith("off_structure"))
     suffix = layer.removeprefix("off_structure")
     norm = f"L4_norm{suffix}"
     return [
         *(
-            below(f"D of {of} is in S_P: share outside", theorem, model, layer, 0.06)
-            for of, theorem, model in (
-                ("pairs", "Thm 1, Fig. 2a", PAIRS),
-                ("pairs", "Thm 1, Fig. 2a", PLAIN_PAIRS),
-                ("triplets", "Thm 2, Fig. 2b", SPARSE),
-                ("triplets", "Thm 2, Fig. 2b", PLAIN),
-                ("triplets", "Thm 2, Fig. 2b", DROPPING),
+            below(id, f"D of {of} is in S_P: share outside", theorem, model, layer, 0.06)
+            for id, of, theorem, model in (
+                ("T1.structure", "pairs", "Thm 1, Fig. 2a", PAIRS),
+                ("T1.structure", "pairs", "Thm 1, Fig. 2a", PLAIN_PAIRS),
+                ("T2.structure", "triplets", "Thm 2, Fig. 2b", SPARSE),
+                ("T2.structure", "triplets", "Thm 2, Fig. 2b", PLAIN),
+                ("T2.structure", "triplets", "Thm 2, Fig. 2b", DROPPING),
             )
         ),
         below(
+            "T2.product",
             "vectors form as L4 kron L5: s2/s1",
             "Thm 2, Fig. 2b",
             DROPPING,
@@ -86,14 +89,21 @@ def _claims(scores: dict[str, pd.DataFrame]) -> list[Claim]:
             0.05,
         ),
         *(
-            below("K is a multiple of I: distance", "Prop 3", model, "mixing", 0.06)
+            below("P3.mixing", "K is a multiple of I: distance", "Prop 3", model, "mixing", 0.06)
             for model in (BLIND, PAIRS, PLAIN, DROPPING)
         ),
         *(
-            below(claim, paper, model, f"{name}{suffix}", bound)
-            for claim, paper, name, bound in (
-                ("nothing goes from the query to arrows", "Prop 3", "query_row", 0.02),
+            below(id, claim, paper, model, f"{name}{suffix}", bound)
+            for id, claim, paper, name, bound in (
                 (
+                    "P3.query-row",
+                    "nothing goes from the query to arrows",
+                    "Prop 3",
+                    "query_row",
+                    0.02,
+                ),
+                (
+                    "P3.equal-rows",
                     "L4 L4ᵀ is a multiple of I: distance",
                     "Prop 3, Fig. 2c",
                     "unequal_examples",
@@ -103,7 +113,9 @@ def _claims(scores: dict[str, pd.DataFrame]) -> list[Claim]:
             for model in (BLIND, DROPPING)
         ),
         *(
-            below("without dropout L4 is 0: its length", "Prop 3", model, norm, 0.05)
+            below(
+                "P3.no-vectors", "without dropout L4 is 0: its length", "Prop 3", model, norm, 0.05
+            )
             for model in (BLIND, SPARSE)
         ),
     ]
@@ -116,10 +128,10 @@ def _claims_of_matrices(result: tvl.LearnedStructure) -> list[Claim]:
     def by_layer(name: str, layer: int) -> pd.Series:
         return distances[name].sel(layer=layer, drop=True).to_series()
 
-    def below(what: str, whose: str, values: pd.Series) -> Claim:
+    def below(id: str, what: str, whose: str, values: pd.Series) -> Claim:
         found, bound = (float(values.mean()), float(values.min()), float(values.max())), 0.06
         said = f"{what} is a multiple of I: distance ({MATRICES}, {whose})"
-        return Claim(said, f"Thm 1 and 2, < {bound:g}", *found, lies(found, below=bound))
+        return Claim(id, said, f"Thm 1 and 2, < {bound:g}", *found, lies(found, below=bound))
 
     ranges = {"B_1": by_layer("B", 1), "B_2": by_layer("B", 2), "C_1": by_layer("C", 1)}
     apart = {
@@ -127,16 +139,26 @@ def _claims_of_matrices(result: tvl.LearnedStructure) -> list[Claim]:
         "C_2": by_layer("C", 2),
         "A_1ᵀ C_2 A_1": distances["product"].to_series(),
     }
-    claims = [below(what, "range of seeds", each) for what, each in ranges.items()]
+    claims = [
+        below(claim_id("T1-2", what), what, "range of seeds", each) for what, each in ranges.items()
+    ]
     # Seeds differ in these by more than can be told in a range.
     for what, each in apart.items():
-        claims += [below(what, f"seed {seed}", each.loc[[seed]]) for seed in each.index]
+        for seed in each.index:
+            id = claim_id("T1-2", what.replace("ᵀ", "T"), f"seed-{seed}")
+            claims.append(below(id, what, f"seed {seed}", each.loc[[seed]]))
     nearer = apart["A_1ᵀ C_2 A_1"] - pd.concat([apart["A_1"], apart["C_2"]], axis=1).max(axis=1)
     found = float(nearer.mean()), float(nearer.min()), float(nearer.max())
     said = f"A_1ᵀ C_2 A_1 is nearer than the farther of A_1 and C_2 ({MATRICES}, range of seeds)"
     return [
         *claims,
-        Claim(said, "Thm 1 and 2 but for a turn of x, < 0", *found, lies(found, below=0)),
+        Claim(
+            "T1-2.product-nearer",
+            said,
+            "Thm 1 and 2 but for a turn of x, < 0",
+            *found,
+            lies(found, below=0),
+        ),
     ]
 
 
@@ -148,10 +170,17 @@ def _claims_of_covariance(
         each.distances()["C"].sel(training="trained", layer=1) for each in (own, as_if_white)
     )
     claims = []
-    for what, values, said, bound in (
-        ("C_1 is nearer to a multiple of S⁻¹ than to one of I", inverse - identity, "", 0.0),
-        ("C_1 is a multiple of S⁻¹", inverse, "distance, ", 0.15),
+    for id, what, values, said, bound in (
         (
+            "T1.covariance.C_1-nearer",
+            "C_1 is nearer to a multiple of S⁻¹ than to one of I",
+            inverse - identity,
+            "",
+            0.0,
+        ),
+        ("T1.covariance.C_1", "C_1 is a multiple of S⁻¹", inverse, "distance, ", 0.15),
+        (
+            "T1.covariance.mixing",
             "K is a multiple of I",
             own.distances()["mixing"].sel(training="trained"),
             "distance, ",
@@ -160,5 +189,5 @@ def _claims_of_covariance(
     ):
         found = float(values.mean()), float(values.min()), float(values.max())
         claim = f"{what}: {said}x of another covariance ({CORRELATED}, range of seeds)"
-        claims.append(Claim(claim, f"Thm 1, < {bound:g}", *found, lies(found, below=bound)))
+        claims.append(Claim(id, claim, f"Thm 1, < {bound:g}", *found, lies(found, below=bound)))
     return claims

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-import bijections
 import numpy as np
 import xarray as xr
-from claims import Chapter, Claim, Found, Story, holds, lies, near
 
 import tvlens as tvl
-from chapters.shipped import bounds, shown, subject
 from tvlens.results.bijections import OUTCOMES
 from tvlens.results.ratios import ratio_of_means
+from tvlens.studies.book import Chapter
+from tvlens.studies.chapters.shipped import bounds, shown, subject
+from tvlens.studies.claims import Claim, Found, claim_id, holds, lies, near
+from tvlens.studies.story import Story
+from tvlens.tasks import Bijections, Direction, MapKind, Relations
 
 SOFTMAX = "bijections-vanilla"
 NEAR = 0.05
@@ -20,6 +23,8 @@ NEAR = 0.05
 FAMILIES = "relations-vanilla", "relations-tvp"
 """Models of six relations that never change."""
 CORRECT = OUTCOMES.index("correct")
+SIZES = {Direction.FORWARD: 4, Direction.INVERSE: 2, Direction.BOTH: 3, Direction.COPY: 2}
+"""The most pairs that are asked, in each direction; each number of pairs up to there is."""
 DUMMY = (("equals", "is the query", 1.0), ("differs", "is another item", 0.0))
 """How right a vector is that answers the item of its dummy and no other."""
 LEAST = 1024
@@ -31,10 +36,9 @@ ONE_WAY = "one way"
 def told(story: Story) -> Chapter:
     """Accuracy on maps between symbols, by the number of their items."""
     asked = subject(SOFTMAX, story, max(story.episodes * 2, LEAST), examples=8)
-    drawn = bijections.analyse(asked)
+    drawn = answers_of(asked)
     families = {
-        name: bijections.analyse(subject(name, story, story.episodes // 2, examples=8))
-        for name in FAMILIES
+        name: answers_of(subject(name, story, story.episodes // 2, examples=8)) for name in FAMILIES
     }
     return Chapter(
         "And of a softmax transformer, for maps between symbols?",
@@ -50,6 +54,23 @@ def told(story: Story) -> Chapter:
         "item asked: a vector that is one example answers that and no other. The relations models "
         "have a fixed family of functions instead, of which a vector need only name one.",
     )
+
+
+def answers_of(asked: tvl.Subject) -> tvl.BijectionAnswers:
+    """The answers of one model to maps of every kind, whatever its training had."""
+    task = every_kind(asked.task)
+    return tvl.analysis.bijections(
+        asked.model, task, asked.format, *asked.sample(task), generator=asked.generator()
+    )
+
+
+def every_kind(task: tvl.Task) -> Bijections | Relations:
+    """The same task with maps of every kind."""
+    if isinstance(task, Relations):
+        return replace(task, directions=(Direction.FORWARD, Direction.INVERSE, Direction.BOTH))
+    assert isinstance(task, Bijections)
+    sizes = [(direction, n + 1) for direction, most in SIZES.items() for n in range(most)]
+    return replace(task, mixture=tuple(MapKind(*each) for each in sizes))
 
 
 def one_way(kind: str) -> str:
@@ -80,18 +101,21 @@ def _of_one_example(answers: tvl.BijectionAnswers) -> list[Claim]:
     for kind in map(str, sizes["kind"].values):
         one = float(sizes.sel(kind=kind, score="one_item").estimate)
         found = bounds(sizes.sel(kind=kind, score="corrected"))
-        claims.append(_claim(f"{kind}: 1 / items", one, found))
+        id = claim_id("Tab1", "items", kind)
+        claims.append(_claim(id, f"{kind}: 1 / items", one, found))
     ways = pooled(answers, of_any_size).accuracy()
     for kind in map(str, ways["kind"].values):
         for score, claim, said in DUMMY:
             found = bounds(ways.sel(kind=kind, score=score))
-            claims.append(_claim(f"{kind}, where the dummy {claim}", said, found))
+            id = claim_id("Tab1", f"dummy-{score}", kind)
+            claims.append(_claim(id, f"{kind}, where the dummy {claim}", said, found))
     return claims
 
 
-def _claim(claim: str, said: float, found: Found) -> Claim:
+def _claim(id: str, claim: str, said: float, found: Found) -> Claim:
     agrees = holds(found, said, within=NEAR)
-    return Claim(f"softmax, {claim}", f"Tab. 1, {said:.3g}", *found, agrees, near(said, NEAR))
+    paper = f"Tab. 1, {said:.3g}"
+    return Claim(id, f"softmax, {claim}", paper, *found, agrees, near(said, NEAR))
 
 
 def _of_families(families: Mapping[str, tvl.BijectionAnswers]) -> list[Claim]:
@@ -102,7 +126,8 @@ def _of_families(families: Mapping[str, tvl.BijectionAnswers]) -> list[Claim]:
             found = bounds(beside_the_context(answers, kind))
             claim = f"{name}, {kind}: one vector is as right as the context, ratio"
             agrees = lies(found, above=0.9)
-            claims.append(Claim(claim, "Tab. 1, counter-example, > 0.9", *found, agrees))
+            id = claim_id("Tab1", "family", name, kind)
+            claims.append(Claim(id, claim, "Tab. 1, counter-example, > 0.9", *found, agrees))
     return claims
 
 

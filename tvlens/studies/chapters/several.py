@@ -4,33 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import several_vectors
 import xarray as xr
-from claims import Chapter, Claim, Found, Story, lies
 
 import tvlens as tvl
-from chapters.shipped import TASK, bounds, models, side_by_side, subject
+from tvlens.studies.book import Chapter
+from tvlens.studies.chapters.shipped import TASK, bounds, models, side_by_side, subject
+from tvlens.studies.claims import Claim, Found, claim_id, lies
+from tvlens.studies.story import Story
 
 LINEAR = "triplet-2x5-keep80"
 SOFTMAX = ("linear-tvp", "bijections-vanilla")
 Row = tuple[str, int, Found]
 """A gain, the number of examples, and estimate and interval."""
+CONTEXTS = 5
+"""Of each function, and one more than the most examples beside vectors."""
 SEVERAL = "several contexts - one vector"
 GAINS = {
-    "one vector - in context": "TaskV: one vector helps",
-    SEVERAL: "TaskV-M: one of each of N + 1 contexts is better than one",
-    "one context - one vector": "TaskV-MS: N + 1 of one context are better than one",
-    "several contexts - repeated": "control: better than one written N + 1 times",
+    "one vector - in context": ("TaskV", "TaskV: one vector helps"),
+    SEVERAL: ("TaskV-M", "TaskV-M: one of each of N + 1 contexts is better than one"),
+    "one context - one vector": (
+        "TaskV-MS",
+        "TaskV-MS: N + 1 of one context are better than one",
+    ),
+    "several contexts - repeated": ("control", "control: better than one written N + 1 times"),
 }
-"""What is said of gains: that they are above 0."""
+"""What is said of gains, after a name for it: that they are above 0."""
 
 
 def told(story: Story) -> Chapter:
     """Errors of prompts of 0 to 4 examples, with vectors of contexts of the same function."""
     seeds = of_linear(story)
-    softmax = {
-        name: several_vectors.analyse(subject(name, story, story.episodes // 8)) for name in SOFTMAX
-    }
+    softmax = {name: of_softmax(subject(name, story, story.episodes // 8)) for name in SOFTMAX}
     drawn = {f"{LINEAR}, seed 1": seeds[0], **softmax}
     claims = _claims(LINEAR, [of_seeds(seeds, *which) for which in _asked((1, 2, 4))])
     for name, result in softmax.items():
@@ -48,9 +52,16 @@ def told(story: Story) -> Chapter:
     )
 
 
+def of_softmax(asked: tvl.Subject) -> tvl.SeveralVectors:
+    """The result of a softmax model."""
+    contexts, fresh = asked.contexts(asked.test.episodes, CONTEXTS)
+    queries = fresh[slice(None, None, CONTEXTS)]
+    return tvl.analysis.several_vectors(asked.model, asked.task, asked.format, queries, contexts)
+
+
 def of_linear(story: Story) -> list[tvl.SeveralVectors]:
     """The result of each seed of the linear transformer, on the same contexts."""
-    some, count = models(LINEAR, story.on), several_vectors.CONTEXTS
+    some, count = models(LINEAR, story.on), CONTEXTS
     n = some[0].examples
     contexts = tvl.sample_contexts(
         TASK, story.episodes // 4, count, n + 1, generator=story.generator()
@@ -78,7 +89,9 @@ def of_seeds(seeds: Sequence[tvl.SeveralVectors], gain: str, examples: int) -> R
 
 
 def _claims(model: str, rows: Sequence[Row]) -> list[Claim]:
-    return [
-        Claim(f"{GAINS[gain]}, N = {n} ({model})", "Tab. 2, > 0", *found, lies(found, above=0))
-        for gain, n, found in rows
-    ]
+    claims = []
+    for gain, n, found in rows:
+        name, said = GAINS[gain]
+        id, claim = claim_id("Tab2", name, f"N{n}", model), f"{said}, N = {n} ({model})"
+        claims.append(Claim(id, claim, "Tab. 2, > 0", *found, lies(found, above=0)))
+    return claims

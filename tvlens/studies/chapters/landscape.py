@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pandas as pd
-from claims import Chapter, Claim, Story, holds, lies, near
 from torch import Generator
 
 import tvlens as tvl
-from chapters.shipped import TASK, bounds, models, sample, score, side_by_side
+from tvlens.studies.book import Chapter
+from tvlens.studies.chapters.shipped import TASK, bounds, models, sample, score, side_by_side
+from tvlens.studies.claims import Claim, claim_id, holds, lies, near
+from tvlens.studies.story import Story
 
 PAIRS, TRIPLETS = "pairwise-2x5-sparse", "triplet-2x5-sparse"
 BLIND, DROPPING = "triplet-2x5-blind", "triplet-2x5-keep80"
@@ -64,7 +66,7 @@ def _of_the_least(name: str, scores: pd.DataFrame) -> Claim:
     claim = f"the error is least at the model: the lowest step along parts that cost ({name})"
     # Errors are taken at multiples of the step.
     agrees = lies(found, above=-1.5 * STEP, below=1.5 * STEP)
-    return Claim(claim, "Thm 1 and 2, within 1/8", *found, agrees)
+    return Claim(claim_id("T1-2", "least", name), claim, "Thm 1 and 2, within 1/8", *found, agrees)
 
 
 def _of_the_gradient(name: str, result: tvl.RiskLandscape) -> Claim:
@@ -73,6 +75,7 @@ def _of_the_gradient(name: str, result: tvl.RiskLandscape) -> Claim:
     found = bounds(outside.sel(point="nearest"))
     away = float(outside.sel(point="away").estimate)
     return Claim(
+        claim_id("T1-2", "gradient", name),
         f"on S_P the gradient is along it: what is not ({name})",
         f"Thm 1 and 2, 0 (off S_P: {away:.2g})",
         *found,
@@ -91,7 +94,13 @@ def _of_vectors(scores: dict[str, pd.DataFrame]) -> list[Claim]:
     )
     least, without, dropped = ((claim, score(scores[model], name)) for claim, model, name in rows)
     return [
-        Claim(least[0], "Prop 3, < 0.001", *least[1], lies(least[1], below=0.001)),
-        Claim(without[0], "Prop 3, < 0.01", *without[1], lies(without[1], below=0.01)),
-        Claim(dropped[0], "Prop 5, > 0", *dropped[1], lies(dropped[1], above=0)),
+        Claim("P3.least-risk", least[0], "Prop 3, < 0.001", *least[1], lies(least[1], below=0.001)),
+        Claim(
+            "P3.vectors-change-nothing",
+            without[0],
+            "Prop 3, < 0.01",
+            *without[1],
+            lies(without[1], below=0.01),
+        ),
+        Claim("P5.vectors-help", dropped[0], "Prop 5, > 0", *dropped[1], lies(dropped[1], above=0)),
     ]

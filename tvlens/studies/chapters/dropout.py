@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from claims import Chapter, Claim, Story, holds, lies, near
-
 import tvlens as tvl
-from chapters.shipped import TASK, models, sample, shown
+from tvlens.studies.book import Chapter
+from tvlens.studies.chapters.shipped import TASK, models, sample, shown
+from tvlens.studies.claims import Claim, claim_id, holds, lies, near
+from tvlens.studies.story import Story
 
 KEEPS = (60, 80, 90)
 NEAR = 0.005
@@ -39,8 +40,13 @@ def _claims(risk: tvl.results.DropoutRisk) -> list[Claim]:
         row = scores.loc[f"gain at {keep}"]
         found = float(row.estimate), float(row.low), float(row.high)
         claim = f"triplets lower R under dropout: share saved where {keep:g} stay"
-        claims.append(Claim(claim, "Prop 5, > 0", *found, lies(found, above=0), "> 0"))
+        id = claim_id("P5", "gain", f"keep{100 * keep:.0f}")
+        claims.append(Claim(id, claim, "Prop 5, > 0", *found, lies(found, above=0), "> 0"))
         claim = f"as much as at the optimum, where {keep:g} stay"
         agrees = holds(found, theory, within=NEAR)
-        claims.append(Claim(claim, f"Prop 5, {theory:.3f}", *found, agrees, near(theory, NEAR)))
+        id, said = (
+            claim_id("P5", "gain-of-theory", f"keep{100 * keep:.0f}"),
+            f"Prop 5, {theory:.3f}",
+        )
+        claims.append(Claim(id, claim, said, *found, agrees, near(theory, NEAR)))
     return claims

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from claims import Chapter, Claim, Story, holds, near
-
 import tvlens as tvl
-from chapters.shipped import bounds, models, shown
+from tvlens.studies.book import Chapter
+from tvlens.studies.chapters.shipped import bounds, models, shown
+from tvlens.studies.claims import Claim, claim_id, holds, near
+from tvlens.studies.story import Story
 
 DROPPING = "triplet-2x5-keep80"
 NEAR = 0.05
@@ -38,6 +39,7 @@ def _claims(ranks: tvl.RankSweep) -> list[Claim]:
         agrees = holds(found, 1 / rank, within=NEAR)
         claims.append(
             Claim(
+                claim_id("P4", "rank", kind),
                 f"linear, {kind}: 1 / rank",
                 f"Prop 4, {1 / rank:.3g}",
                 *found,

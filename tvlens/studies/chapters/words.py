@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import vocabulary
-from claims import Chapter, Claim, Story, lies
-
 import tvlens as tvl
-from chapters.shipped import score, side_by_side, subject
+from tvlens.analysis.shared.needs import SYMBOLS
+from tvlens.studies.book import Chapter
+from tvlens.studies.chapters.shipped import score, side_by_side, subject
+from tvlens.studies.claims import Claim, claim_id, lies
+from tvlens.studies.story import Story
 
 
 def told(story: Story) -> Chapter:
     """Vectors of all models of symbols that ship, through the final norm and the unembedding."""
-    subjects = [
-        subject(name, story, story.episodes // 4)
-        for name in tvl.list_pretrained()
-        if vocabulary.is_symbolic(tvl.load_pretrained(name, device=str(story.on)))
-    ]
-    found = {each.name: vocabulary.analyse(each) for each in subjects}
+    every = [subject(name, story, story.episodes // 4) for name in tvl.list_pretrained()]
+    found = {each.name: vocabulary(each) for each in every if SYMBOLS.missing(each) is None}
     scores = {name: each.scores() for name, each in found.items()}
     few = ("offset-tvp", "bijections-vanilla", "relations-tvp")
     claims = []
     for name, each in scores.items():
         gain = score(each, "outputs_own_to_it")
         claim = f"{name}: outputs among the five likeliest, above those by another's vector"
-        claims.append(Claim(claim, "Table 4, > 0", *gain, lies(gain, above=0)))
+        id = claim_id("Tab4", "outputs", name)
+        claims.append(Claim(id, claim, "Table 4, > 0", *gain, lies(gain, above=0)))
     return Chapter(
         "Which symbols does a vector stand for?",
         {"words": tvl.plots.plot_vocabulary({name: found[name] for name in few})},
@@ -32,4 +30,17 @@ def told(story: Story) -> Chapter:
         "The vector of each layer goes through the final norm and the unembedding. Counted are "
         "outputs that the context shows, but for the answer to its own query. Intervals are 95% "
         "over episodes.",
+    )
+
+
+def vocabulary(asked: tvl.Subject) -> tvl.Vocabulary:
+    """The symbols of one model."""
+    return tvl.analysis.vocabulary(
+        asked.model,
+        asked.task,
+        asked.format,
+        asked.episodes,
+        asked.queries,
+        layer=asked.layer,
+        untrained=asked.untrained_model,
     )

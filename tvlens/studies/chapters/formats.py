@@ -6,12 +6,14 @@ import re
 
 import numpy as np
 import torch
-from claims import Chapter, Claim, Story, holds, lies, near
 
 import tvlens as tvl
-from chapters.shipped import TASK, models, sample, shown
 from tvlens.results import Seeds
 from tvlens.results.ratios import mean_over_seeds
+from tvlens.studies.book import Chapter
+from tvlens.studies.chapters.shipped import TASK, models, sample, shown
+from tvlens.studies.claims import Claim, claim_id, holds, lies, near
+from tvlens.studies.story import Story
 from tvlens.theory import optimal_mixing
 
 FORMATS, EXAMPLES = ("single", "pairwise", "triplet"), (5, 10)
@@ -33,8 +35,10 @@ def told(story: Story) -> Chapter:
         shown(risk.table().reset_index()),
         [
             *_of_order(risk),
-            _of_the_optimum(BLIND, episodes, "R above the least: C_1 = 0", "Prop 3", story.on),
-            _of_the_optimum(LIFTED, episodes, "R above the least: lifts", "Thm 7", story.on),
+            _of_the_optimum(
+                "P3", BLIND, episodes, "R above the least: C_1 = 0", "Prop 3", story.on
+            ),
+            _of_the_optimum("T7", LIFTED, episodes, "R above the least: lifts", "Thm 7", story.on),
         ],
         "R against the number of layers, for x and y in one token, in pairs, and in triplets with "
         "an empty arrow between. Intervals are 95% over seeds and episodes. The best seed is "
@@ -47,17 +51,19 @@ def _of_order(risk: tvl.results.LinearRisk) -> list[Claim]:
     order = risk.order().drop(Seeds.BEST_AS_PAPER, level="seeds")
     for (claim, examples, seeds), row in order.iterrows():  # pyright: ignore[reportGeneralTypeIssues]
         found = float(row.estimate), float(row.low), float(row.high)
+        sides = "-".join(map("".join, re.findall(r"(\w)\((\d)\)", claim)))
+        id = claim_id("F4", sides, f"examples-{examples}", seeds)
         name = f"{claim}, {examples} examples, {seeds} seed{'s' * (seeds == Seeds.ALL)}"
         if "=" in claim:
             agrees = holds(found, 0, within=EQUAL)
-            claims.append(Claim(name, "Fig. 4, equal", *found, agrees, near(0, EQUAL)))
+            claims.append(Claim(id, name, "Fig. 4, equal", *found, agrees, near(0, EQUAL)))
         else:
-            claims.append(Claim(name, "Fig. 4, > 0", *found, lies(found, above=0), "> 0"))
+            claims.append(Claim(id, name, "Fig. 4, > 0", *found, lies(found, above=0), "> 0"))
     return claims
 
 
 def _of_the_optimum(
-    name: str, episodes: tvl.Episodes, claim: str, paper: str, on: torch.device
+    source: str, name: str, episodes: tvl.Episodes, claim: str, paper: str, on: torch.device
 ) -> Claim:
     """That models of one kind reach the best single layer on single tokens, which is asked the
     same episodes: the mean of either has an interval far wider than what they differ by.
@@ -66,7 +72,8 @@ def _of_the_optimum(
     above = result.data.error.transpose("run", "episode").values - _least(episodes)
     found = mean_over_seeds(TASK.d * above)
     agrees = holds(found, 0, within=REACHED)
-    return Claim(f"{claim} ({name})", f"{paper}, 0", *found, agrees, near(0, REACHED))
+    id, said = claim_id(source, "risk", name), f"{claim} ({name})"
+    return Claim(id, said, f"{paper}, 0", *found, agrees, near(0, REACHED))
 
 
 def _least(episodes: tvl.Episodes) -> np.ndarray:
