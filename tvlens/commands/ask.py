@@ -51,7 +51,9 @@ def ask(
         command: what is typed if not the name of the question.
     """
     command = command or command_of(question)
-    config = parse(command, arguments, starting_point(question, kind), described(question, command))
+    config = parse(
+        f"tvlens {command}", arguments, starting_point(question, kind), described(question, command)
+    )
     with quietly(config.quiet):
         out = writable_folder(config.out)
         if config.replot is not None:
@@ -62,8 +64,8 @@ def ask(
             written = [out / f"{question.name}.nc"]
             save_results(results, written[0])
         page = question_page(question, results)
-        print(page.table.to_string(index=False))  # noqa: T201
-        print("wrote " + ", ".join(map(str, [*page.write(out), *written])))  # noqa: T201
+        print(page.table.to_string(index=False))
+        print("wrote " + ", ".join(map(str, [*page.write(out), *written])))
 
 
 def answered(question: Question, config: Asking) -> dict[str, Result]:

@@ -104,7 +104,7 @@ def say_which_seed(sources: Sources, asked: Asked) -> None:
     for name, runs in loaded(sources, asked).items():
         if len(runs) > 1:
             seed = runs[0].experiment.seed
-            print(f"{name} was trained from {len(runs)} seeds; asked is seed {seed}.")  # noqa: T201
+            print(f"{name} was trained from {len(runs)} seeds; asked is seed {seed}.")
 
 
 class Testing(NamedTuple):

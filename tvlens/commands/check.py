@@ -15,7 +15,7 @@ from tvlens.commands.stand_in import runs_of, subject_of
 from tvlens.results import interval, resampled_means
 from tvlens.training.runs import list_pretrained
 
-DESCRIPTION = """Measure the softmax models that ship with tvlens against what they were trained for.
+DESCRIPTION = """Measure the softmax models that ship against what they were trained for.
 
 All numbers are for the longest context (12 examples) on fresh episodes, with 95% intervals by
 bootstrap over episodes. Recovery is that of the vector at the prescribed layer."""
@@ -45,9 +45,9 @@ Means = dict[str, np.ndarray]
 
 def check(arguments: Sequence[str]) -> None:
     """Do what is typed after `tvlens check`."""
-    config = parse("check", arguments, Check(), DESCRIPTION)
+    config = parse("tvlens check", arguments, Check(), DESCRIPTION)
     with quietly(config.quiet):
-        print(checked(config).to_string(index=False))  # noqa: T201
+        print(checked(config).to_string(index=False))
 
 
 def checked(config: Check) -> pd.DataFrame:

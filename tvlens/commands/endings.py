@@ -16,7 +16,7 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except (InputError, DivergenceError) as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

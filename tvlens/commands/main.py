@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(map(str, sys.argv[1:] if arguments is None else arguments))
     with plain_errors():
         if not given or given[0] in ("-h", "--help"):
-            print(overview())  # noqa: T201
+            print(overview())
             return
         commands = {**OTHERS, **{_typed(name): partial(_ask, name) for name in QUESTIONS}}
         if given[0] not in commands:
@@ -83,6 +83,20 @@ def _report(arguments: Sequence[str]) -> None:
     report(arguments)
 
 
+def _linear_theory(arguments: Sequence[str]) -> None:
+    """What is proven of linear transformers, on trained ones."""
+    from tvlens.commands.stories import tell
+
+    tell("linear_theory", arguments)
+
+
+def _task_vector_limits(arguments: Sequence[str]) -> None:
+    """What one task vector can not do, and several can."""
+    from tvlens.commands.stories import tell
+
+    tell("task_vector_limits", arguments)
+
+
 def _check(arguments: Sequence[str]) -> None:
     """Measure the models that ship against what they were trained for."""
     from tvlens.commands.check import check
@@ -106,6 +120,8 @@ OTHERS: Mapping[str, Command] = {
     "sweep": _sweep,
     "locality-sweep": _locality_sweep,
     "report": _report,
+    "linear-theory": _linear_theory,
+    "task-vector-limits": _task_vector_limits,
     "check": _check,
 }
 """Commands that are no question."""

@@ -17,20 +17,20 @@ Quiet = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(aliases=["-q
 
 
 def parse(
-    command: str, arguments: Sequence[str], default: Config, description: str | None = None
+    program: str, arguments: Sequence[str], default: Config, description: str | None = None
 ) -> Config:
     """The configuration that the arguments ask for.
 
     Args:
-        command: as it is typed after `tvlens`.
-        arguments: those after it.
+        program: what is typed before the arguments.
+        arguments: what the user asks for.
         default: where they start from; its type says which options there are.
         description: what --help begins with.
     """
     kind: type[Config] = type(default)
     return tyro.cli(
         tyro.conf.AvoidSubcommands[tyro.conf.EnumChoicesFromValues[kind]],
-        prog=f"tvlens {command}",
+        prog=program,
         args=arguments,
         default=default,
         description=description,

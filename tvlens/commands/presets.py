@@ -33,13 +33,13 @@ class Listing:
 
 def presets(arguments: Sequence[str]) -> None:
     """Do what is typed after `tvlens presets`."""
-    config = parse("presets", arguments, Listing(), DESCRIPTION)
+    config = parse("tvlens presets", arguments, Listing(), DESCRIPTION)
     shown = {name: each for name, each in EVERY_PRESET.items() if config.like in name}
     if not shown:
         raise InputError(f"No name of a preset holds {config.like!r}.")
     shipped = every_name()
     table = pd.DataFrame([_row(name, each, shipped) for name, each in shown.items()])
-    print(table.to_string(index=False))  # noqa: T201
+    print(table.to_string(index=False))
 
 
 def _row(

@@ -56,7 +56,7 @@ class Reported(Asked):
 
 def report(arguments: Sequence[str]) -> None:
     """Do what is typed after `tvlens report`."""
-    config = parse("report", arguments, Reported(), DESCRIPTION)
+    config = parse("tvlens report", arguments, Reported(), DESCRIPTION)
     with quietly(config.quiet):
         conduct(config)
 
@@ -77,8 +77,8 @@ def conduct(config: Reported) -> None:
     first = {name: some[0] for name, some in runs.items()}
     write_report(page, results, first, further=theory(config) if config.theory else ())
     for name, why in left.items():
-        print(f"not asked: {name}. {why}")  # noqa: T201
-    print(f"wrote {page}")  # noqa: T201
+        print(f"not asked: {name}. {why}")
+    print(f"wrote {page}")
 
 
 def answered(

@@ -20,7 +20,7 @@ from tvlens.training.experiment import Experiment
 from tvlens.training.presets import small
 from tvlens.training.runs import is_finished, list_pretrained, train_run
 
-DESCRIPTION = """usage: tvlens sweep QUESTION [MODEL ...] [--grid.tasks TASK ...] [--OPTION VALUE ...]
+DESCRIPTION = """usage: tvlens sweep QUESTION [MODEL ...] [--grid.tasks TASK ...] [OPTIONS]
 
 Train what is missing of a grid over tasks x formats x depths x seeds x TVP weights, with the small
 preset of each task, then ask all models one question.
@@ -106,7 +106,7 @@ class Sweeping(Asking):
 def sweep(arguments: Sequence[str]) -> None:
     """Do what is typed after `tvlens sweep`."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(DESCRIPTION)  # noqa: T201
+        print(DESCRIPTION)
         return
     (question,) = questions_named([arguments[0].replace("-", "_")])
     if question.several_seeds:

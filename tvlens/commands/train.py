@@ -63,7 +63,7 @@ class Training:
 def train(arguments: Sequence[str]) -> None:
     """Do what is typed after `tvlens train`."""
     preset = preset_named(arguments)
-    config = parse("train", arguments, Training(EVERY_PRESET[preset], preset), DESCRIPTION)
+    config = parse("tvlens train", arguments, Training(EVERY_PRESET[preset], preset), DESCRIPTION)
     with quietly(config.quiet):
         conduct(config)
 
@@ -92,9 +92,9 @@ def conduct(config: Training) -> None:
                 states.close()
                 break
     if not interruption.came or bar.n == total:
-        print(f"Finished. Run: {out}")  # noqa: T201
+        print(f"Finished. Run: {out}")
     else:
-        print(f"Stopped; continue with --resume. Run: {out}")  # noqa: T201
+        print(f"Stopped; continue with --resume. Run: {out}")
         raise SystemExit(130)
 
 

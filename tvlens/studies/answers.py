@@ -169,7 +169,7 @@ def _settings(module: nn.Module) -> dict[str, Any]:
 
 def _bytes_of(tensor: Tensor) -> list[Any]:
     data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return [str(tensor.dtype), list(tensor.shape), hashlib.sha256(data).hexdigest()]
+    return [str(tensor.dtype), list(tensor.shape), hashlib.sha256(data.tobytes()).hexdigest()]
 
 
 def _own_sources(subject: Subject) -> list[str]:

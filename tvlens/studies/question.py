@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_type_hints
 import pandas as pd
 import plotly.graph_objects as go
 
+from tvlens.base.errors import InputError
 from tvlens.plots import Section
 from tvlens.results import Result, scores_table, side_by_side, what_was_asked
 
@@ -49,6 +50,8 @@ class Question:
     """Models share figures where this is the same for their results."""
     draw_pairs: tuple[Callable[[Results], go.Figure], ...] = ()
     """Figures that compare, where there are at least two models."""
+    draw_joined: tuple[Callable[[Any], go.Figure], ...] = ()
+    """Figures of the trainings of all models as one result, `result.together`."""
     draw_each: tuple[Callable[[Any], go.Figure], ...] = ()
     """Figures of a single model."""
     compare: Callable[[Results], pd.DataFrame] | None = None
@@ -96,6 +99,8 @@ class Question:
                 drawn += [plot({first: reference, **some}) for plot in self.draw_pairs]
             for name, each in group.items():
                 drawn += [plot(each).update_layout(title=name) for plot in self.draw_each]
+            if self.draw_joined:
+                drawn += [plot(each) for each in _joined(group) for plot in self.draw_joined]
         return drawn
 
     def section(self, results: Results) -> Section:
@@ -117,6 +122,15 @@ def groups(results: Mapping[str, AnyResult], key: Callable[[AnyResult], Hashable
     for name, each in results.items():
         together.setdefault(key(each), {})[name] = each
     return list(together.values())
+
+
+def _joined(results: Results) -> list[Any]:
+    """All as one result, or each alone where two are of one kind, which no figure tells apart."""
+    alone = list(results.values())
+    try:
+        return [type(alone[0]).together(alone)]
+    except InputError:
+        return alone
 
 
 def few_at_a_time(results: Results) -> list[Results]:

@@ -1,6 +1,6 @@
 """Every question there is, in the order of a report."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 from tvlens import plots
 from tvlens import results as kinds
@@ -33,6 +33,10 @@ def questions_named(names: Iterable[str]) -> list[Question]:
         if name not in QUESTIONS:
             raise InputError(f"There is no question {name!r}.{did_you_mean(name, QUESTIONS)}")
     return [QUESTIONS[name] for name in names]
+
+
+def _same_episodes(result: Result) -> Hashable:
+    return tuple(result.data.attrs.get(each) for each in ("d", "task", "examples", "episodes"))
 
 
 _EVERY = (
@@ -309,9 +313,11 @@ _EVERY = (
         "model that knows nothing has d, the width of y. Dots are seeds, and diamonds the least R "
         "that is proven. Errors are heavy-tailed: compare the differences of the table of order, "
         "not intervals of single means. Intervals are 95%, over seeds and episodes.",
-        draw_each=(plots.plot_linear_risk,),
+        draw_joined=(plots.plot_linear_risk,),
+        comparable=_same_episodes,
         models=("single-2x5", "pairwise-2x5", "triplet-2x5"),
         episodes=4096,
+        examples=10,
         one_layer=False,
         several_seeds=True,
     ),
@@ -324,7 +330,8 @@ _EVERY = (
         "go below. Right: the share of the risk of pairs that triplets save, on the same episodes; "
         "it takes some ten thousands of them to tell 2% from nothing. Dots on the left are seeds. "
         "Intervals are 95%, over seeds and episodes.",
-        draw_each=(plots.plot_dropout_risk,),
+        draw_joined=(plots.plot_dropout_risk,),
+        comparable=_same_episodes,
         models=("pairwise-2x5-keep80", "triplet-2x5-keep80"),
         episodes=32768,
         one_layer=False,
@@ -342,7 +349,6 @@ _EVERY = (
         draw_each=(plots.plot_demonstration_weights,),
         models=("triplet-2x5-keep80-causal",),
         episodes=4096,
-        one_layer=False,
         several_seeds=True,
     ),
     Question(
@@ -359,7 +365,6 @@ _EVERY = (
         comparable=lambda each: each.data.sizes["examples"],
         models=("triplet-2x5", "triplet-2x5-keep80"),
         episodes=2048,
-        one_layer=False,
         several_seeds=True,
     ),
     Question(
@@ -374,7 +379,6 @@ _EVERY = (
         draw=(plots.plot_rank_sweep, plots.plot_rank_sweep_outcomes),
         models=("triplet-2x5", "triplet-2x5-keep80"),
         episodes=1024,
-        one_layer=False,
         several_seeds=True,
     ),
     Question(
