@@ -18,7 +18,7 @@ DESCRIPTION = """List every experiment that `tvlens train --preset NAME` starts 
 
 `-small` presets take minutes on a CPU, `-paper` ones follow the recipe of arXiv 2501.09240 and want
 a GPU. Those named after a format of demonstrations (single, pairwise, triplet, inseparable) are
-linear transformers. Models that ship can be asked without training any.
+linear transformers. What ships can be asked without training, by the same name without `-small`.
 
 Example: tvlens presets triplet"""
 
@@ -47,7 +47,6 @@ def _row(
 ) -> dict[str, str | int]:
     train, format, model = experiment.train, experiment.format, experiment.model
     tokens = train.steps * train.batch * format.n_tokens(train.shots)
-    model_name = name.removesuffix("-small")
     return {
         "preset": name,
         "model": "linear" if isinstance(experiment, LinearExperiment) else "softmax",
@@ -57,5 +56,5 @@ def _row(
         "examples": train.examples,
         "steps": train.steps,
         "million tokens": f"{tokens / 1e6:.0f}",
-        "ships as": model_name if model_name in shipped else "",
+        "ships": "yes" if name.removesuffix("-small") in shipped else "",
     }
