@@ -8,6 +8,9 @@ import torch
 from torch import Generator, nn
 from torch.nn.utils import clip_grad_norm_
 
+# What may stand in the file of an experiment is known once it is imported.
+import tvlens.models.linear.config
+import tvlens.training.query_objective  # noqa: F401
 from tvlens.base.config import from_json, kind, to_json
 from tvlens.base.errors import InputError
 from tvlens.models import TransformerConfig
