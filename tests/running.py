@@ -1,4 +1,4 @@
-"""How a test runs a script of analyses (the fixture `script`), and how that ended."""
+"""How a test runs a command (the fixture `typed`) or a script (`script`), and how that ended."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +8,12 @@ ANALYSES = Path(__file__).parent.parent / "analyses"
 
 
 class Ended(NamedTuple):
-    """How a script ended."""
+    """How a command ended."""
 
     code: object
     out: str
     error: str
 
 
+Typed = Callable[..., Ended]
 Script = Callable[..., Ended]

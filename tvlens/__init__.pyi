@@ -71,6 +71,8 @@ from .results import TaskVectors as TaskVectors
 from .results import Transfer as Transfer
 from .results import Vocabulary as Vocabulary
 from .studies.reports import report as report
+from .studies.study import Study as Study
+from .studies.study import study as study
 from .subjects import Subject as Subject
 from .subjects import Test as Test
 from .subjects import Training as Training
