@@ -1,8 +1,15 @@
-"""How a test runs a script of analyses (the fixture `script`), and how that ended."""
+"""Running a script of analyses in this process, and how that ended."""
 
+import contextlib
+import io
+import runpy
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
+import pytest
 
 ANALYSES = Path(__file__).parent.parent / "analyses"
 
@@ -16,3 +23,25 @@ class Ended(NamedTuple):
 
 
 Script = Callable[..., Ended]
+
+
+def run_script(name: str, *arguments: object) -> Ended:
+    """Run a script as `python analyses/NAME ARGUMENTS` does, but in this process."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    out, error = io.StringIO(), io.StringIO()
+    code: object = 0
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(error),
+    ):
+        patch.syspath_prepend(str(ANALYSES))
+        patch.setattr(sys, "argv", [str(ANALYSES / name), *map(str, arguments)])
+        try:
+            runpy.run_path(str(ANALYSES / name), run_name="__main__")
+        except SystemExit as end:
+            code = end.code
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    return Ended(code, out.getvalue(), error.getvalue())

@@ -1,7 +1,10 @@
+import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -12,14 +15,14 @@ import torch
 from torch import Tensor
 
 import tvlens.analysis
-from tests.running import ANALYSES, Ended, Script
+from tests.running import ANALYSES, Ended, Script, run_script
 from tests.tiny_runs import CPU, change_from_batch, check_same_run
 from tvlens.base.files import read_json
 from tvlens.results import LocalityMap, load_results, scores_table
 from tvlens.training.checkpoints import load_checkpoint
 from tvlens.training.experiment import Experiment
 from tvlens.training.presets import PRESETS
-from tvlens.training.runs import is_finished, list_pretrained, load_run, train
+from tvlens.training.runs import Run, is_finished, list_pretrained, load_run, train
 
 TINY = [
     *("--preset", "linear-tvp-small", "--device", "cpu"),
@@ -68,12 +71,26 @@ def test_without_a_folder_a_run_is_named_after_its_preset(
     assert is_finished(tmp_path / "runs" / "linear-tvp-small")
 
 
+INTERRUPTED = [*TINY, "--train.steps", 100, "--train.checkpoint-every", 10]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Experiment], Run]:
+    """Trains an experiment once, however often it is asked for."""
+    return functools.cache(
+        lambda experiment: train(experiment, tmp_path_factory.mktemp("whole"), device="cpu")
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_training_is_resumed_as_if_nothing_had_happened(
-    script: Script, tmp_path: Path, number: signal.Signals
+    script: Script,
+    tmp_path: Path,
+    number: signal.Signals,
+    uninterrupted: Callable[[Experiment], Run],
 ):
     folder, checkpoint = tmp_path / "run", tmp_path / "run" / "checkpoint.safetensors"
-    asked = [*TINY, "--train.steps", 150, "--train.checkpoint-every", 10, "--out", folder]
+    asked = [*INTERRUPTED, "--out", folder]
     with subprocess_of("train.py", *asked) as process:
         wait_for(checkpoint, process)
         process.send_signal(number)
@@ -82,11 +99,10 @@ def test_an_interrupted_training_is_resumed_as_if_nothing_had_happened(
     assert f"Stopped; continue with --resume. Run: {folder}" in out
     assert "Traceback" not in error
     experiment = Experiment.from_json(read_json(folder / "experiment.json"))
-    assert 10 <= load_checkpoint(checkpoint, experiment, CPU).step < 150
+    assert 10 <= load_checkpoint(checkpoint, experiment, CPU).step < 100
 
     assert script("train.py", *asked, "--resume").code == 0
-    whole = train(experiment, tmp_path / "whole", device="cpu")
-    check_same_run(load_run(folder, device="cpu"), whole)
+    check_same_run(load_run(folder, device="cpu"), uninterrupted(experiment))
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
@@ -195,11 +211,19 @@ class Swept(NamedTuple):
         return [*GRID, "--runs", self.runs, "--out", self.out]
 
 
-@pytest.fixture
-def swept(script: Script, tmp_path: Path) -> Swept:
+@pytest.fixture(scope="module")
+def swept_once(tmp_path_factory: pytest.TempPathFactory) -> Swept:
     """A sweep over two models of two layers, one vanilla and one with a TVP loss."""
-    sweep = Swept(tmp_path / "runs", tmp_path / "out", Ended(None, "", ""))
-    return sweep._replace(ended=script("locality_sweep.py", *sweep.arguments))
+    folder = tmp_path_factory.mktemp("swept")
+    sweep = Swept(folder / "runs", folder / "out", Ended(None, "", ""))
+    return sweep._replace(ended=run_script("locality_sweep.py", *sweep.arguments))
+
+
+@pytest.fixture
+def swept(swept_once: Swept, tmp_path: Path) -> Swept:
+    """The sweep, in folders that a test may change."""
+    runs, out = (shutil.copytree(each, tmp_path / each.name) for each in swept_once[:2])
+    return Swept(runs, out, swept_once.ended)
 
 
 def times(folder: Path) -> dict[Path, int]:
