@@ -11,8 +11,9 @@ from torch.optim import Optimizer
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tvlens.training import muon
 from tvlens.training.checkpoints import load_checkpoint, save_checkpoint
-from tvlens.training.loop import TrainState, muon
+from tvlens.training.loop import TrainState
 from tvlens.training.muon import COEFFICIENTS, STEPS, BatchedMuon, orthogonalize
 from tvlens.training.presets import PRESETS
 
