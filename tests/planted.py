@@ -51,6 +51,8 @@ class PlantedBlock(nn.Module):
 class PlantedModel(HookedRootModule):
     """Residual stream: the inputs, d slots for the weights, one slot for the answer; float64."""
 
+    causal = True
+
     block: type[nn.Module] = PlantedBlock
     roles: tuple[Role, ...] = ZXY.roles
 

@@ -20,6 +20,8 @@ class FlowModel(HookedRootModule):
     else looks at itself, and writes nothing.
     """
 
+    causal = True
+
     def __init__(
         self, format: TokenFormat, blocks: int, concat: int, form: int, weights: list[float]
     ) -> None:

@@ -20,6 +20,8 @@ class CopyModel(HookedRootModule):
     write nothing.
     """
 
+    causal = True
+
     def __init__(self) -> None:
         super().__init__()
         copy_y = CopyBlock(head=0, source=Y, target=MEMORY, looks=Role.Z, at=Role.Y)

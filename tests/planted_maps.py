@@ -44,6 +44,8 @@ class PlantedMaps(HookedRootModule):
     from there on that of its own query alone.
     """
 
+    causal = True
+
     def __init__(self, size: int, learn_block: int, answer_block: int, n_layers: int = 2) -> None:
         super().__init__()
         self.size = size

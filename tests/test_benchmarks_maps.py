@@ -59,7 +59,10 @@ def test_what_can_not_be_timed_ends_with_one_line(
     assert ended.error.startswith("error: Give as many")
 
 
-@pytest.mark.parametrize(("contestant", "flat"), [("tvlens", True), ("cached loop", False)])
+@pytest.mark.parametrize(
+    ("contestant", "flat"),
+    [("tvlens", True), pytest.param("cached loop", False, marks=pytest.mark.slow)],
+)
 def test_the_memory_of_a_map_does_not_grow_with_its_episodes(contestant: str, flat: bool) -> None:
     # A process of its own, whose peak no other test has raised.
     path = Path(imports.__file__).with_name("peak_memory.py")

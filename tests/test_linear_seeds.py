@@ -11,6 +11,8 @@ from torch import Generator, Tensor
 from torch.testing import assert_close
 
 import tvlens as tvl
+import tvlens.training.loop
+import tvlens.training.runs
 from tests.running import Script
 from tests.tiny_runs import TINY_LINEAR, same_weights, state_after, train_until
 from tvlens.base.errors import DivergenceError, InputError
@@ -150,7 +152,7 @@ def test_seeds_that_a_killed_process_left_are_kept(tmp_path: Path, monkeypatch: 
         saved(path, *args)
 
     with monkeypatch.context() as broken:
-        broken.setattr(tvl.runs, "save_tensors", killed)
+        broken.setattr(tvlens.training.runs, "save_tensors", killed)
         with pytest.raises(KeyboardInterrupt):
             for _ in train_run(seeds, tmp_path, device="cpu"):
                 pass

@@ -104,7 +104,7 @@ def test_every_preset_survives_a_file_and_builds_its_model():
         model = preset.build_model(device="meta")
         format, _, size = name.partition("-")
         layers, examples = size.split("-")[0].split("x")
-        assert (model.format, model.n_layers) == (format, int(layers))
+        assert (model.format.name, model.n_layers) == (format, int(layers))
         assert model.examples == int(examples)
 
 

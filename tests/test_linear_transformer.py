@@ -100,7 +100,7 @@ def test_pairs_whose_x_is_lifted_to_their_y_are_single_tokens():
     attention(lifted, 0).A.data.fill_(N)  # A layer divides by n.
     data = episodes()
     prompts = (INSEPARABLE.context(data), SINGLE.context(data))
-    stream = lifted(prompts[0].inputs, stop_at_layer=1)[:, INSEPARABLE.tokens(Role.Y, N)]
+    stream = lifted(prompts[0].inputs, stop_at_layer=1)[:, INSEPARABLE.tokens(Role.Y, N + 1)]
     assert_close(stream, prompts[1].inputs, rtol=1e-14, atol=1e-14)
     answers = (lifted.answer(prompts[0]), single.answer(prompts[1]))
     assert_close(*answers, rtol=1e-12, atol=1e-12)
@@ -256,7 +256,7 @@ def test_hooks_see_every_layer_and_writing_what_was_read_changes_nothing():
         site = tvl.Site(layer, role)
         value = tvl.read(model, prompt, site)
         stream = model(prompt.inputs, stop_at_layer=layer)
-        assert torch.equal(value, stream[:, TRIPLET.tokens(role, N)])
+        assert torch.equal(value, stream[:, TRIPLET.tokens(role, N + 1)])
         assert torch.equal(tvl.write(model, prompt, site, value), model(prompt.inputs))
 
 
@@ -376,7 +376,7 @@ def test_the_oracle_sees_as_many_directions_as_examples():
         (lambda: LinearConfig(1, first_layer=FirstLayer.LIFTS), "at least one layer more"),
         (
             lambda: LinearTransformer(LinearConfig(first_layer=FirstLayer.LIFTS), 2, TRIPLET, 2),
-            "TRIPLET demonstrations have it in the upper",
+            "triplet demonstrations have it in the upper",
         ),
         (lambda: LinearTransformer(LinearConfig(), 0, TRIPLET, 2), "d >= 1"),
         (lambda: LinearTransformer(LinearConfig(), 2, TRIPLET, 0), "examples >= 1"),

@@ -20,7 +20,6 @@ from tests.readme_example import ROOT
 from tvlens.plots import QUESTIONS
 
 SCREENSHOTS = ROOT / "figures" / "screenshots"
-SHIPPED = ROOT / "tvlens" / "pretrained" / "offset-tvp"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -55,7 +54,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of models that ship and of a tiny one with snapshots, from few episodes."""
+    """The report of a model that ships and of a tiny one with snapshots, from few episodes."""
     folder = tmp_path_factory.mktemp("report")
     preset = tvl.PRESETS["linear-tvp-small"]
     tiny = replace(
@@ -70,7 +69,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.syspath_prepend(str(ROOT / "analyses"))
         import report as script  # pyright: ignore[reportMissingImports]
 
-        models = ("offset-tvp", "relations-tvp", str(folder / "tiny"))
+        models = ("relations-tvp", str(folder / "tiny"))
         script.main(
             script.Report(models=models, out=folder / "out", episodes=96, examples=4, device="cpu")
         )
@@ -108,7 +107,7 @@ def numbers(table: Any) -> list[str]:
     return [f"{each:.2f}" for each in np.asarray(table).ravel()]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_every_figure_of_a_report_is_drawn_and_nothing_is_fetched(
     browser: Browser, report: Path, theme: str
 ) -> None:

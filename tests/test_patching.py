@@ -333,9 +333,9 @@ def test_a_layer_that_is_not_there_is_refused_with_those_that_are(layer: int):
 @pytest.mark.parametrize("site", [Site(1, Role.ARROW), Site(1, Role.Z, 4), Site(1, Role.Z, -5)])
 def test_a_token_that_is_not_there_is_refused_with_those_that_are(site: Site):
     model, prompt = random_model(ZXY), ZXY.context(data()[0])
-    with pytest.raises(InputError, match=r"is not in this prompt.*tokens are z x y z"):
+    with pytest.raises(InputError, match=r"is not in this prompt.*of the roles z, x, y"):
         read(model, prompt, site)
-    with pytest.raises(InputError, match=r"is not in this prompt.*tokens are z x y z"):
+    with pytest.raises(InputError, match=r"is not in this prompt.*of the roles z, x, y"):
         write(model, prompt, site, torch.zeros(5, 1, 16))
 
 

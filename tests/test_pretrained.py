@@ -13,7 +13,7 @@ def errors(name: str) -> dict[str, float]:
     run = tvl.load_pretrained(name, device="cpu")
     task, format, train = run.experiment.task, run.experiment.format, run.experiment.train
     generator = torch.Generator().manual_seed(2718)
-    episodes = tvl.sample_episodes(task, 1024, train.shots, generator=generator)
+    episodes = tvl.sample_episodes(task, 256, train.shots, generator=generator)
     queries = tvl.fresh_queries(task, episodes, generator=generator)
     layer = run.experiment.model.n_layers - 1
     curve = tvl.analysis.icl_curve(run.model, task, format, episodes, queries, layer=layer)

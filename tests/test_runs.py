@@ -386,92 +386,98 @@ def test_a_model_is_no_checkpoint(unfinished: Path, finished: Path):
 # kill -9
 
 FORKS = """
-import itertools, os, signal, sys, time
+import functools, itertools, json, os, signal, sys, time
 from pathlib import Path
 import torch
 from tvlens.training.checkpoints import save_checkpoint
 from tvlens.training.experiment import Experiment
-from tvlens.base.files import read_json
 from tvlens.training.runs import train_run
 from tvlens.training.loop import TrainState, training_steps
 
-experiment, folder = Experiment.from_json(read_json(Path(sys.argv[2]))), Path(sys.argv[3])
-state = TrainState.start(experiment, torch.device("cpu"))
-next(training_steps(experiment, state))
+@functools.cache
+def warm(asked):
+    experiment = Experiment.from_json(json.loads(asked))
+    state = TrainState.start(experiment, torch.device("cpu"))
+    next(training_steps(experiment, state))
+    return experiment, state
 
-def save_forever():
+def save_forever(experiment, state, folder):
     for state.step in itertools.count(1):
         with torch.no_grad():
             for parameter in state.model.parameters():
                 parameter.fill_(state.step)
         save_checkpoint(folder / "checkpoint.safetensors", state)
 
-def train():
+def train(experiment, state, folder):
     for _ in train_run(experiment, folder, device="cpu", resume=True):
         pass
 
-work = {"save_forever": save_forever, "train": train}[sys.argv[1]]
-for seconds in sys.stdin:
+for line in sys.stdin:
+    work, asked, folder, seconds = json.loads(line)
+    experiment, state = warm(asked)
     child = os.fork()
     if child == 0:
-        work()
+        globals()[work](experiment, state, Path(folder))
         os._exit(0)
-    time.sleep(float(seconds))
+    time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 """Imports once, then for each line read starts a child, and kills it after so many seconds."""
 
+KillAfter = Callable[[str, Experiment, Path, float], int]
 
-@contextmanager
-def killed_children(
-    work: str, experiment: Experiment, folder: Path
-) -> Iterator[Callable[[float], int]]:
+
+@pytest.fixture(scope="module")
+def kill_after() -> Iterator[KillAfter]:
     """A function that works in a folder for some seconds, is killed, and gives the exit code."""
-    asked = folder.with_name("asked.json")
-    asked.write_text(json.dumps(experiment.to_json()))
     with subprocess.Popen(
-        [sys.executable, "-c", FORKS, work, str(asked), str(folder)],
+        [sys.executable, "-c", FORKS],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
     ) as process:
 
-        def kill_after(seconds: float) -> int:
+        def kill_after(work: str, experiment: Experiment, folder: Path, seconds: float) -> int:
             assert process.stdin is not None
             assert process.stdout is not None
-            print(seconds, file=process.stdin, flush=True)
+            asked = json.dumps(experiment.to_json())
+            line = json.dumps([work, asked, str(folder), seconds])
+            print(line, file=process.stdin, flush=True)
             return int(process.stdout.readline())
 
         yield kill_after
 
 
-def test_a_process_killed_while_it_saves_leaves_a_whole_checkpoint(tmp_path: Path):
+def test_a_process_killed_while_it_saves_leaves_a_whole_checkpoint(
+    kill_after: KillAfter, tmp_path: Path
+):
     big = replace(TINY, model=replace(TINY.model, d_model=128, init_std=0.02))
     folder, draw, steps = tmp_path / "run", random.Random(0), set()
     folder.mkdir()
     checkpoint = folder / "checkpoint.safetensors"
-    with killed_children("save_forever", big, folder) as kill_after:
-        for _ in range(20):
-            assert kill_after(draw.uniform(0.0, 0.25)) == -signal.SIGKILL
-            if checkpoint.exists():
-                state = load_checkpoint(checkpoint, big, CPU)
-                values = {
-                    float(each) for p in state.model.state_dict().values() for each in p.unique()
-                }
-                assert values == {float(state.step)}
-                steps.add(state.step)
+    for _ in range(20):
+        assert kill_after("save_forever", big, folder, draw.uniform(0.0, 0.25)) == -signal.SIGKILL
+        if checkpoint.exists():
+            state = load_checkpoint(checkpoint, big, CPU)
+            values = {float(each) for p in state.model.state_dict().values() for each in p.unique()}
+            assert values == {float(state.step)}
+            steps.add(state.step)
     assert len(steps) > 1
     assert set(folder.iterdir()) - {checkpoint}, "no kill came while a file was written"
 
 
-def test_a_run_killed_again_and_again_ends_as_the_uninterrupted_one(tmp_path: Path):
+def test_a_run_killed_again_and_again_ends_as_the_uninterrupted_one(
+    kill_after: KillAfter, tmp_path: Path
+):
     experiment = trained_with(steps=60, checkpoint_every=1)
     folder, draw = tmp_path / "run", random.Random(1)
     seconds = (draw.uniform(0.1, 0.3) * 1.2**attempt for attempt in itertools.count())
-    with killed_children("train", experiment, folder) as kill_after:
-        codes = [kill_after(each) for each in itertools.takewhile(unfinished_in(folder), seconds)]
+    codes = [
+        kill_after("train", experiment, folder, each)
+        for each in itertools.takewhile(unfinished_in(folder), seconds)
+    ]
     assert codes.count(-signal.SIGKILL) > 1
     whole = train(experiment, tmp_path / "whole", device="cpu")
     check_same_run(load_run(folder, device="cpu"), whole)

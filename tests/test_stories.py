@@ -35,7 +35,7 @@ BOOKS = {book.name: book for book in (linear_theory.BOOK, task_vector_limits.BOO
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both stories, from few episodes."""
+    """Both stories, from few episodes; they take long enough to make every test of them slow."""
     out = tmp_path_factory.mktemp("stories")
     for book in BOOKS.values():
         publish(book, Story(out, episodes=200, device="cpu"))
@@ -46,6 +46,7 @@ def told(folder: Path, name: str) -> pd.DataFrame:
     return pd.read_csv(folder / f"{name}.csv").set_index("claim")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOOKS)
 def test_a_story_leaves_a_page_a_table_and_its_figures(folder: Path, name: str):
     page, table = (folder / f"{name}.html").read_text(), told(folder, name)
@@ -59,6 +60,7 @@ def test_a_story_leaves_a_page_a_table_and_its_figures(folder: Path, name: str):
     assert all(json.loads(each.read_text())["data"] for each in figures)
 
 
+@pytest.mark.slow
 def test_the_weights_that_ship_are_what_theory_says(folder: Path):
     """These claims are of weights alone: no episode can change them."""
     table = told(folder, "linear_theory")
@@ -77,6 +79,7 @@ def test_the_weights_that_ship_are_what_theory_says(folder: Path):
     ]
 
 
+@pytest.mark.slow
 def test_models_are_at_a_minimum_whatever_the_episodes(folder: Path):
     table = told(folder, "linear_theory")
     least = table.loc["K has the least risk: error above it (triplet-2x5-blind)"]
@@ -86,6 +89,7 @@ def test_models_are_at_a_minimum_whatever_the_episodes(folder: Path):
     assert with_it > 5 * abs(without) and vectors.low.iloc[1] > 0
 
 
+@pytest.mark.slow
 def test_the_gain_under_dropout_stands_beside_that_of_theory(folder: Path):
     table = told(folder, "linear_theory")
     beside = table[table.index.str.startswith("as much as at the optimum")]
@@ -105,6 +109,7 @@ def test_an_arrow_of_the_relaxation_holds_later_examples_most():
     assert before[-1] > 1e3 * before[:-1].max()
 
 
+@pytest.mark.slow
 def test_one_vector_holds_a_map_of_rank_one_and_no_more(folder: Path):
     table = told(folder, "task_vector_limits")
     assert table.agrees["all vectors together are worth more"] == "yes"
@@ -117,6 +122,7 @@ def test_one_vector_holds_a_map_of_rank_one_and_no_more(folder: Path):
     assert without.agrees == "no" and without.high < 0.8
 
 
+@pytest.mark.slow
 def test_several_vectors_are_better_than_one_in_every_seed(folder: Path):
     table = told(folder, "task_vector_limits")
     gains = table[table.index.str.startswith("TaskV-M:")]
@@ -136,6 +142,7 @@ def test_the_range_of_seeds_is_that_of_single_models():
     assert (low, high) == (min(found), max(found)) and low < mean < high
 
 
+@pytest.mark.slow
 def test_the_steps_are_in_order_where_the_blocks_are(folder: Path):
     table = told(folder, "task_vector_limits")
     flows = table[table.index.str.contains("put together in block")]
@@ -212,6 +219,7 @@ def test_a_report_ends_with_the_stories_if_asked(short_books: list[Story], tmp_p
         report.Report(theory=True, replot=tmp_path)
 
 
+@pytest.mark.slow
 def test_the_page_about_the_theory_shows_every_claim(folder: Path):
     page = (Path(__file__).parents[1] / "docs" / "theory.md").read_text()
     for name in BOOKS:
@@ -223,6 +231,7 @@ def test_the_page_about_the_theory_shows_every_claim(folder: Path):
         assert all(papers.str.startswith(each).any() for each in shown)
 
 
+@pytest.mark.slow
 def test_a_vector_of_one_example_answers_its_dummy_and_a_family_is_served_both_ways(folder: Path):
     table = told(folder, "task_vector_limits")
     dummies = table[table.index.str.match("softmax, (one way|both), where the dummy")]

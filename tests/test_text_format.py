@@ -6,6 +6,7 @@ import torch
 
 import tvlens as tvl
 from tests.tiny_llama import TEMPLATE, WORDS, TinyLlama, ids, text_format, tiny_llama
+from tvlens.analysis.locality_map import measure_locality_map
 from tvlens.prompts import Episodes, PositionIds, Role, TextFormat
 
 TASK = tvl.Bijections(
@@ -127,7 +128,7 @@ def test_a_map_of_many_rows_is_that_of_each_alone(
     def mapped(some: Episodes, asked: Episodes) -> tvl.LocalityMap:
         generator = torch.Generator().manual_seed(0)
         untrained = tiny_llama(seed=5).model
-        return tvl.analysis.locality_map(
+        return measure_locality_map(
             llama.model,
             TASK,
             text_format(),

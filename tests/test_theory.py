@@ -542,7 +542,7 @@ def test_two_heads_do_without_the_token_at_the_end(n_layers: int):
 
 def test_what_has_no_structure_is_refused():
     single = SINGLE
-    with pytest.raises(tvl.InputError, match="D of 5 positions does not fit PAIRWISE"):
+    with pytest.raises(tvl.InputError, match="D of 5 positions does not fit pairwise"):
         theory.project_exchangeable(normal(5, 5), PAIRWISE)
     with pytest.raises(tvl.InputError, match="separate ones for x and y"):
         theory.project_exchangeable(normal(4, 4), single)

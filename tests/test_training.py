@@ -419,7 +419,12 @@ from tvlens.training.loop import TrainState, training_steps
 # Traced and run by PyTorch itself: what is compiled, without the minutes of a C++ compiler.
 torch.compile = functools.partial(torch.compile, backend="eager")
 preset = PRESETS["linear-tvp-small"]
-experiment = replace(preset, train=replace(preset.train, steps=3, batch=4))
+experiment = replace(
+    preset,
+    model=replace(preset.model, n_layers=2, d_model=16, n_heads=2),
+    objective=replace(preset.objective, tvp_layer=1),
+    train=replace(preset.train, steps=3, batch=4, examples=4),
+)
 plain, compiled = (TrainState.start(experiment, torch.device("cpu")) for _ in range(2))
 first = [loss.total for loss in training_steps(experiment, plain)]
 second = [loss.total for loss in training_steps(experiment, compiled, compile=True)]

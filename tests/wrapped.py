@@ -23,6 +23,11 @@ class Wrapped(HookedRootModule):
         """The blocks of the model."""
         return self.model.blocks
 
+    @property
+    def causal(self) -> bool:
+        """What the model says; a bridge of TransformerLens has it in its config."""
+        return getattr(self.model, "causal", True)
+
     def forward(self, inputs: Tensor, position_ids: Tensor) -> Tensor:
         """What the model gives."""
         return self.model(inputs, position_ids)

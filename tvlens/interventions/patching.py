@@ -35,14 +35,13 @@ class Site:
         Raises:
             InputError: the prompt has no such token.
         """
-        places = prompt.places(self.role)
-        if self.occurrence is None:
-            return places
-        if not -places.count <= self.occurrence < places.count:
+        places, occurrence = prompt.places(self.role), self.occurrence
+        if not places.count or not -places.count <= (occurrence or 0) < places.count:
             raise InputError(
-                f"{self} is not in this prompt, which has {places.count} tokens of that role."
+                f"{self} is not in this prompt, which has {places.count} tokens of that role; its "
+                f"tokens are of the roles {', '.join(prompt.present)}."
             )
-        return places.only(self.occurrence)
+        return places if occurrence is None else places.only(occurrence)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from transformer_lens import HookedRootModule
 
 from tvlens.base.errors import InputError
 from tvlens.models import HookedTransformer
+from tvlens.models.protocol import check_causal
 from tvlens.prompts import Prompt
 
 
@@ -39,6 +40,7 @@ def pruned_answers(
             f"Skipping blocks needs a HookedTransformer, got {type(model).__name__}. What pruning "
             "costs in quality, tvlens.analysis.pruning measures for any model."
         )
+    check_causal(model, "Skipping blocks")
     if not 1 <= kept <= prompt.length:
         raise InputError(
             f"Cannot keep the last {kept} of {prompt.length} tokens; give 1 to "

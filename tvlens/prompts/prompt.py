@@ -187,11 +187,7 @@ class Prompt(Protocol):
         ...
 
     def places(self, role: Role) -> Places:
-        """Where `role` stands; of a role of several tokens, the last one counts.
-
-        Raises:
-            InputError: the prompt has no such token.
-        """
+        """Where `role` stands, if the prompt has it; of several tokens, the last one counts."""
         ...
 
     @property
@@ -226,12 +222,6 @@ def aligned(prompt: Prompt) -> "AlignedPrompt":
     return prompt
 
 
-def _no_token(role: Role, present: tuple[Role, ...]) -> InputError:
-    return InputError(
-        f"This prompt has no token {str(role)!r}; it has tokens of the roles {', '.join(present)}."
-    )
-
-
 @dataclass(frozen=True)
 class AlignedPrompt:
     """Token sequences of one layout."""
@@ -258,10 +248,7 @@ class AlignedPrompt:
 
     def places(self, role: Role) -> Places:
         """Where the tokens of `role` stand."""
-        positions = [index for index, each in enumerate(self.roles) if each is role]
-        if not positions:
-            raise _no_token(role, self.present)
-        return Places.aligned(positions)
+        return Places.aligned([index for index, each in enumerate(self.roles) if each is role])
 
     @property
     def query(self) -> Places:
@@ -327,7 +314,7 @@ class RaggedPrompt:
     def places(self, role: Role) -> Places:
         """Where `role` stands; of a role of several tokens, the last one counts."""
         if role not in self.present:
-            raise _no_token(role, self.present)
+            return Places.aligned([])
         return self._places(self.spans[role][..., 1] - 1)
 
     @property

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tvlens.base.errors import InputError
 from tvlens.prompts.episodes import Episodes
+from tvlens.prompts.format import check_role
 from tvlens.prompts.prompt import PositionIds, RaggedPrompt, Role
 from tvlens.prompts.word_answers import WordAnswers
 
@@ -68,7 +69,12 @@ class TextFormat:
     position_ids = PositionIds.RESET
 
     def first_length(self, role: Role) -> int:
-        """The shortest context that has a token of `role` at or before its answer."""
+        """The shortest context that has a token of `role` at or before its answer.
+
+        Raises:
+            InputError: the format has no such role.
+        """
+        check_role(self, role)
         return int(role in (Role.Y, Role.END))
 
     def written_role(self, role: Role) -> Role:

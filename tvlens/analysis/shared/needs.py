@@ -45,7 +45,7 @@ def asks(
         analysis: Callable[Concatenate[Subject, Options], Found],
     ) -> Callable[Concatenate[Subject, Options], Found]:
         @functools.wraps(analysis)
-        def checked(subject: Subject, *args: Options.args, **options: Options.kwargs) -> Found:
+        def checked(subject: Any, *args: Options.args, **options: Options.kwargs) -> Found:
             check_subject(subject)
             for reason in missing(checked, subject):
                 raise InputError(reason)
