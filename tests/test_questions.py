@@ -72,7 +72,7 @@ def test_default_models_ship(question: Question) -> None:
 
 
 def test_an_unknown_question_is_answered_with_the_nearest() -> None:
-    with pytest.raises(tvl.InputError, match="no question 'geometri'. Did you mean 'geometry'"):
+    with pytest.raises(tvl.InputError, match=r"no question 'geometri'. Did you mean 'geometry'"):
         questions_named(["geometri"])
 
 
@@ -97,7 +97,7 @@ def test_a_study_asks_what_applies_and_says_why_it_left_the_rest() -> None:
     assert not set(study.results) & {"vocabulary", "bijections", "emergence", "linear_risk"}
     assert "task on numbers" in study.skipped["vocabulary"]
     assert "attention patterns" in study.skipped["attention_map"]
-    with pytest.raises(tvl.InputError, match="'vocabulary' was not asked. .*task on numbers"):
+    with pytest.raises(tvl.InputError, match=r"'vocabulary' was not asked. .*task on numbers"):
         study["vocabulary"]
     assert "not vocabulary: " in repr(study)
     html = study._repr_html_()

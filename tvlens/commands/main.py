@@ -22,11 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not given or given[0] in ("-h", "--help"):
             print(overview())
             return
-        commands = {**OTHERS, **{_typed(name): partial(_ask, name) for name in QUESTIONS}}
-        if given[0] not in commands:
-            hint = did_you_mean(given[0], commands).partition(" Known:")[0]
+        if given[0] not in COMMANDS:
+            hint = did_you_mean(given[0], COMMANDS).partition(" Known:")[0]
             raise InputError(f"There is no command {given[0]!r}.{hint} `tvlens --help` lists them.")
-        commands[given[0]](given[1:])
+        COMMANDS[given[0]](given[1:])
 
 
 def overview() -> str:
@@ -126,6 +125,8 @@ OTHERS: Mapping[str, Command] = {
     "check": _check,
 }
 """Commands that are no question."""
+COMMANDS = {**OTHERS, **{_typed(name): partial(_ask, name) for name in QUESTIONS}}
+"""All by name."""
 
 if __name__ == "__main__":
     main()

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from tvlens.base.errors import InputError
 from tvlens.prompts import Format

@@ -117,7 +117,9 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else repr(value)
 
 
-def everything_asked(question: Question, subject: Subject, options: Mapping[str, Any]) -> dict[str, Any]:
+def everything_asked(
+    question: Question, subject: Subject, options: Mapping[str, Any]
+) -> dict[str, Any]:
     """All that an answer depends on."""
     defaults = {name: each.default for name, each in question.options.items()}
     needs = getattr(question.analysis, "needs", ())
