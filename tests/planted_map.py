@@ -4,6 +4,7 @@ import torch
 
 import tvlens as tvl
 from tests.planted import planted_model
+from tvlens.analysis.shared.locality import measure_locality_map
 
 TASK = tvl.LinearRegression(d=2)
 LEARN, ANSWER, LAYERS = 1, 3, 4
@@ -13,7 +14,7 @@ def map_planted() -> tvl.LocalityMap:
     generator = torch.Generator().manual_seed(0)
     episodes = tvl.sample_episodes(TASK, 256, 6, generator=generator)
     queries = tvl.fresh_queries(TASK, episodes, generator=generator)
-    return tvl.analysis.locality_map(
+    return measure_locality_map(
         planted_model(LAYERS, LEARN, ANSWER, TASK.d),
         TASK,
         tvl.ZXY,

@@ -12,7 +12,6 @@ from tvlens.base.errors import InputError
 from tvlens.interventions.injections import (
     Injection,
     Missing,
-    asking,
     check_triplets,
     context_answers,
     injected_answers,
@@ -65,7 +64,7 @@ def rank_sweep(models: Sequence[LinearTransformer], tests: Tests, *, layer: int 
     contexts, injected, shown = [], [], []
     for task, (episodes, queries) in tests.items():
         check_triplets(models, episodes, queries, layer)
-        asked = asking(episodes, queries)
+        asked = episodes.asking(queries)
         found = [
             _outcomes(task, asked, _answers(model, episodes, asked, layer)) for model in models
         ]

@@ -1,4 +1,4 @@
-"""What a model is to tvlens: hook points, a call, and whether attention is causal."""
+"""What a model is to tvlens: hook points, a call, and what it says of itself."""
 
 from typing import Any
 
@@ -8,6 +8,13 @@ from tvlens.base.errors import InputError
 def is_causal(model: Any) -> bool:
     """Whether a model says that no token sees those to the right of it (`model.causal`)."""
     return getattr(model, "causal", False) is True
+
+
+def max_tokens(model: Any) -> int | None:
+    """How many tokens a prompt of a model may have (`model.max_tokens`); None if it does not say,
+    or if there is no limit.
+    """
+    return getattr(model, "max_tokens", None)
 
 
 def check_causal(model: Any, what: str) -> None:
