@@ -4,7 +4,7 @@ import torch
 
 import tvlens as tvl
 from tests.planted import planted_model
-from tvlens.analysis.locality_map import measure_locality_map
+from tvlens.analysis.shared.locality import measure_locality_map
 
 TASK = tvl.LinearRegression(d=2)
 LEARN, ANSWER, LAYERS = 1, 3, 4

@@ -14,6 +14,7 @@ import tvlens as tvl
 from tests.planted import PlantedBlock, planted_model
 from tests.readme_example import python_blocks
 from tests.running import Script
+from tvlens.analysis.conflict import measure_conflict
 from tvlens.prompts import TOKEN_FORMATS
 
 TASK = tvl.LinearRegression(d=2)
@@ -35,7 +36,7 @@ def set_against(
 ) -> tvl.Conflict:
     generator = torch.Generator().manual_seed(1)
     data = sample(task, functions)
-    return tvl.analysis.conflict(model, task, format, *data, layer=1, generator=generator)
+    return measure_conflict(model, task, format, *data, layer=1, generator=generator)
 
 
 def tiny_model(format: tvl.TokenFormat, task: tvl.Task = TASK) -> tvl.HookedTransformer:
@@ -190,13 +191,13 @@ def test_bad_input_is_explained() -> None:
     generator = torch.Generator().manual_seed(7)
 
     def call(*data: tvl.Episodes, layer: int = 1) -> None:
-        tvl.analysis.conflict(model, TASK, tvl.ZXY, *data, layer=layer, generator=generator)
+        measure_conflict(model, TASK, tvl.ZXY, *data, layer=layer, generator=generator)
 
     with pytest.raises(tvl.InputError, match="Layer 3 is out of range"):
         call(episodes, again, queries, layer=3)
-    with pytest.raises(tvl.InputError, match="`again` must be of the same functions"):
+    with pytest.raises(tvl.InputError, match="other contexts are of other functions"):
         call(episodes, sample(TASK, 5)[0], queries)
-    with pytest.raises(tvl.InputError, match="`queries` must be of the same functions"):
+    with pytest.raises(tvl.InputError, match="queries are of other functions"):
         call(episodes, again, tvl.sample_episodes(TASK, 4, SHOTS, generator=generator))
     with pytest.raises(tvl.InputError, match="at least 2 pairs of different functions"):
         call(episodes[:1], again[:1], queries[:1])

@@ -16,12 +16,15 @@ import tvlens as tvl
 from tests.own_tasks import Quadratic
 from tests.planted import planted_model
 from tests.running import Script
+from tvlens.analysis.decodability import measure_decodability
+from tvlens.analysis.shared.locality import measure_locality_map
 from tvlens.analysis.shared.probes import (
     PENALTIES,
     mean_predictions,
     neighbour_votes,
     ridge_predictions,
 )
+from tvlens.interventions.vectors import read_task_vectors
 from tvlens.tasks import best_estimates, describe_parameters, probe_targets
 
 TASK = tvl.LinearRegression(d=4)
@@ -32,19 +35,19 @@ def planted_vectors(functions: int = 150, contexts: int = 4, shots: int = 7) -> 
     generator = torch.Generator().manual_seed(0)
     episodes = tvl.sample_contexts(TASK, functions, contexts, shots, generator=generator)
     model = planted_model(LAYERS, LEARN, ANSWER, TASK.d)
-    return tvl.analysis.task_vectors(model, TASK, tvl.ZXY, episodes)
+    return read_task_vectors(model, TASK, tvl.ZXY, episodes)
 
 
 def decode(vectors: tvl.TaskVectors, layer: int = LEARN, **options: Any) -> tvl.Decodability:
     options = {"layer": layer, "neighbours": 3, "generator": np.random.default_rng(0)} | options
-    return tvl.analysis.decodability(vectors, **options)
+    return measure_decodability(vectors, **options)
 
 
 def planted_map(shots: int = 7) -> tvl.LocalityMap:
     generator = torch.Generator().manual_seed(1)
     episodes = tvl.sample_episodes(TASK, 64, shots, generator=generator)
     model = planted_model(LAYERS, LEARN, ANSWER, TASK.d)
-    return tvl.analysis.locality_map(
+    return measure_locality_map(
         model,
         TASK,
         tvl.ZXY,
@@ -136,7 +139,7 @@ def test_a_task_of_ones_own_need_not_say_anything() -> None:
     experiment = tvl.Experiment(
         task=Tide(), model=tvl.TransformerConfig(n_layers=2, d_model=8, n_heads=1)
     )
-    vectors = tvl.analysis.task_vectors(experiment.build_model(), Tide(), tvl.ZXY, episodes)
+    vectors = read_task_vectors(experiment.build_model(), Tide(), tvl.ZXY, episodes)
     assert vectors.data.period.values.tolist()[1] == 12
     result = decode(vectors, layer=1)
     assert "best_estimates" not in vectors.data and result.ceiling().estimate.isnull().all()

@@ -23,7 +23,6 @@ from tests.transcribed import value_and_query
 from tvlens.interventions.injections import (
     Injection,
     Missing,
-    asking,
     context_answers,
     injected_answers,
     read_vectors,
@@ -139,7 +138,8 @@ def test_corrected_vectors_are_read_and_written_at_one_layer(number: int, layer:
 
 @pytest.mark.parametrize("examples", [0, 2, N])
 def test_contexts_are_short_or_have_empty_examples(examples: int):
-    model, episodes = random_model(), asking(*data())
+    model, (episodes, queries) = random_model(), data()
+    episodes = episodes.asking(queries)
     cut = context_answers(model, episodes, examples, Missing.CUT)
     empty = context_answers(model, episodes, examples, Missing.EMPTY)
     everywhere = list(range(3 * N + 3))
@@ -176,7 +176,7 @@ def test_a_planted_vector_answers_by_its_closed_form():
     vectors = read_vectors(model, episodes, Injection.CORRECTED, 1)
     a1, a2 = pair(N)
     X, Y, x = episodes.x[:, :N].mT, episodes.y[:, :N].mT, queries.x[:, -1, :, None]
-    full = context_answers(model, asking(episodes, queries), N, Missing.CUT)
+    full = context_answers(model, episodes.asking(queries), N, Missing.CUT)
     assert_close(vectors, torch.cat([a1 * (X @ M).mT, a2 * (Y @ M).mT], dim=-1))
     for number in range(1, N + 2):
         beta = M[:, -number:]
@@ -224,7 +224,7 @@ def test_on_one_line_the_direction_is_four_times_the_wrong_signs():
     task, model = CollinearRegression(D), random_model(2)
     episodes, queries = data(task, 256)
     result = tvl.analysis.demonstration_value([model], task, episodes, queries, generator=rng(1))
-    asked = asking(episodes, queries)
+    asked = episodes.asking(queries)
     means = result.context_errors().estimate.sel(selection="all seeds", missing="cut")
     for examples in range(1, N + 1):
         answers = context_answers(model, asked, examples, Missing.CUT)

@@ -16,7 +16,9 @@ from tests.planted_arrow import PlantedArrowModel
 from tests.planted_entangled import entangled_model
 from tests.readme_example import python_blocks
 from tests.running import Script
+from tvlens.analysis.disentanglement import measure_disentanglement
 from tvlens.analysis.shared.leakage import leakage
+from tvlens.interventions.vectors import read_task_vectors
 from tvlens.prompts import TOKEN_FORMATS
 
 TASK = tvl.LinearRegression(d=2)
@@ -35,8 +37,8 @@ def disentangle(
     generator = torch.Generator().manual_seed(0)
     episodes = tvl.sample_contexts(task, functions, contexts, shots, generator=generator)
     queries = tvl.fresh_queries(task, episodes, generator=generator)
-    vectors = tvl.analysis.task_vectors(model, task, format, episodes)
-    result = tvl.analysis.disentanglement(
+    vectors = read_task_vectors(model, task, format, episodes)
+    result = measure_disentanglement(
         model, task, format, episodes, queries, vectors, layer=1, generator=generator
     )
     return result, episodes, queries
@@ -164,7 +166,7 @@ def vectors_of(**changes: xr.DataArray) -> tvl.TaskVectors:
     generator = torch.Generator().manual_seed(3)
     episodes = tvl.sample_contexts(TASK, 40, 4, 4, generator=generator)
     model = planted_model(2, 1, 2, TASK.d)
-    result = tvl.analysis.task_vectors(model, TASK, tvl.ZXY, episodes)
+    result = read_task_vectors(model, TASK, tvl.ZXY, episodes)
     return tvl.TaskVectors(result.data.drop_vars([*changes, "layer"]).assign(changes))
 
 
@@ -316,8 +318,8 @@ def test_bad_input_is_explained() -> None:
 
     def call(episodes: tvl.Episodes, other: tvl.Episodes | None = None, layer: int = 1) -> None:
         queries = tvl.fresh_queries(TASK, other or episodes, generator=generator)
-        vectors = tvl.analysis.task_vectors(model, TASK, tvl.ZXY, episodes)
-        tvl.analysis.disentanglement(
+        vectors = read_task_vectors(model, TASK, tvl.ZXY, episodes)
+        measure_disentanglement(
             model, TASK, tvl.ZXY, episodes, queries, vectors, layer=layer, generator=generator
         )
 

@@ -14,6 +14,7 @@ import tvlens as tvl
 from tests.planted import planted_model
 from tests.running import Script
 from tests.task_conformance import episodes_and_queries
+from tvlens.analysis.distribution_shifts import measure_distribution_shifts
 from tvlens.prompts import TOKEN_FORMATS
 from tvlens.results import difference_table
 from tvlens.shifts import (
@@ -42,7 +43,7 @@ def shifts_of(
 ) -> tvl.DistributionShifts:
     generator = Generator().manual_seed(3)
     data = episodes_and_queries(TASK, shots=9, batch=batch)
-    return tvl.analysis.distribution_shifts(
+    return measure_distribution_shifts(
         model, TASK, tvl.ZXY, *data, layer=LAYER, generator=generator, shifts=shifts
     )
 
@@ -146,7 +147,7 @@ def test_a_shorter_context_that_is_asked_for_is_compared_with_the_standard() -> 
 def test_only_what_drew_the_same_can_be_compared() -> None:
     model, data = planted_model(2, 1, 2, TASK.d), episodes_and_queries(TASK, shots=9, batch=4)
     first, second = (
-        tvl.analysis.distribution_shifts(
+        measure_distribution_shifts(
             model,
             TASK,
             tvl.ZXY,
@@ -189,7 +190,7 @@ def test_every_format_asks_the_shifted_queries(format: tvl.TokenFormat) -> None:
     config = tvl.TransformerConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.5)
     model = tvl.Experiment(TASK, format, config).build_model(device="cpu")
     episodes, queries = episodes_and_queries(TASK, shots=9, batch=6)
-    result = tvl.analysis.distribution_shifts(
+    result = measure_distribution_shifts(
         model,
         TASK,
         format,

@@ -12,6 +12,9 @@ import tvlens as tvl
 from tests.planted import planted_model
 from tests.running import Script
 from tests.tiny_runs import TINY
+from tvlens.analysis.emergence import measure_emergence
+from tvlens.analysis.shared.clusters import measure_geometry
+from tvlens.interventions.vectors import read_task_vectors
 
 D, SHOTS = 2, 5
 PLANTED = {0: (1, 2), 10: (1, 4), 100: (2, 3)}
@@ -23,7 +26,7 @@ def emerge(models: list[tuple[int, HookedRootModule]], **options: Any) -> tvl.Em
     episodes = tvl.sample_episodes(task, 256, SHOTS, generator=generator)
     queries = tvl.fresh_queries(task, episodes, generator=generator)
     contexts = tvl.sample_contexts(task, 4, 5, SHOTS, generator=generator)
-    return tvl.analysis.emergence(
+    return measure_emergence(
         models,
         task,
         tvl.ZXY,
@@ -97,9 +100,9 @@ def test_every_model_gets_the_same_random_controls() -> None:
 def test_turned_points_differ_by_more_than_a_rotation_only(planted_map: tvl.LocalityMap) -> None:
     task, generator = tvl.LinearRegression(d=D), torch.Generator().manual_seed(0)
     contexts = tvl.sample_contexts(task, 4, 5, SHOTS, generator=generator)
-    vectors = tvl.analysis.task_vectors(planted_model(4, 1, 3, D), task, tvl.ZXY, contexts)
+    vectors = read_task_vectors(planted_model(4, 1, 3, D), task, tvl.ZXY, contexts)
     rng = np.random.default_rng(0)
-    last = tvl.analysis.geometry(vectors, layer=2, generator=rng)
+    last = measure_geometry(vectors, layer=2, generator=rng)
     axes = last.data.sizes["axis"]
 
     def turned() -> tvl.Geometry:

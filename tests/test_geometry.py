@@ -14,6 +14,8 @@ import tvlens as tvl
 from tests.planted import planted_model
 from tests.readme_example import python_blocks
 from tests.running import Script
+from tvlens.analysis.shared.clusters import measure_geometry
+from tvlens.interventions.vectors import read_task_vectors
 from tvlens.results import jackknife_interval
 from tvlens.results.geometry import effective_dimension
 
@@ -46,7 +48,7 @@ def vectors_of(
 
 def geometry_of(points: np.ndarray, functions: np.ndarray, seed: int = 0) -> tvl.Geometry:
     vectors, generator = vectors_of(points, functions), np.random.default_rng(seed)
-    return tvl.analysis.geometry(vectors, layer=0, generator=generator)
+    return measure_geometry(vectors, layer=0, generator=generator)
 
 
 def clusters(
@@ -63,7 +65,7 @@ def clusters(
 def planted() -> tvl.TaskVectors:
     task, generator = tvl.LinearRegression(d=3), torch.Generator().manual_seed(0)
     episodes = tvl.sample_contexts(task, 40, 3, 6, generator=generator)
-    return tvl.analysis.task_vectors(planted_model(4, 2, 3, 3), task, tvl.ZXY, episodes)
+    return read_task_vectors(planted_model(4, 2, 3, 3), task, tvl.ZXY, episodes)
 
 
 def at_layer_0(bounds: xr.Dataset, labels: str = "true") -> xr.Dataset:
@@ -194,7 +196,7 @@ def test_the_planted_model_holds_only_the_function_from_its_learning_block_on(
     planted: tvl.TaskVectors,
 ) -> None:
     d, functions = 3, 40
-    result = tvl.analysis.geometry(planted, layer=2, generator=np.random.default_rng(0))
+    result = measure_geometry(planted, layer=2, generator=np.random.default_rng(0))
     eta2 = result.eta2().estimate.sel(labels="true")
     assert np.isnan(eta2.sel(layer=[0, 1])).all(), "before, all vectors are the same"
     np.testing.assert_allclose(eta2.sel(layer=[2, 3, 4]), 1, atol=1e-6)
@@ -202,7 +204,7 @@ def test_the_planted_model_holds_only_the_function_from_its_learning_block_on(
     expected = (d * (functions - 1) + 2) / (functions + d)
     assert dimension.low < expected < dimension.high
     assert abs(dimension.estimate - expected) < 0.3
-    fewer = tvl.analysis.geometry(planted, layer=2, examples=1, generator=np.random.default_rng(0))
+    fewer = measure_geometry(planted, layer=2, examples=1, generator=np.random.default_rng(0))
     # One example tells the weights along a single direction, a different one in each context.
     assert fewer.eta2().sel(labels="true", layer=2).high < 0.7
     assert fewer.data.attrs["examples"] == 1
@@ -233,7 +235,7 @@ def test_what_has_no_geometry_is_refused(
     vectors = vectors_of(np.eye(4), np.array(functions))
     generator = np.random.default_rng(0)
     with pytest.raises(tvl.InputError, match=message):
-        tvl.analysis.geometry(vectors, layer=layer, examples=examples, generator=generator)
+        measure_geometry(vectors, layer=layer, examples=examples, generator=generator)
 
 
 def test_saved_geometry_is_the_same(tmp_path: Path) -> None:
@@ -286,7 +288,7 @@ def test_colours_follow_the_parameter_that_is_cyclic_or_alone() -> None:
 
     def colours(period: float, colour: str | None = None, **params: np.ndarray) -> tuple:
         vectors = vectors_of(points, labels, period, **params)
-        result = tvl.analysis.geometry(vectors, layer=0, generator=generator)
+        result = measure_geometry(vectors, layer=0, generator=generator)
         drawn: Any = tvl.plots.plot_geometry(result, colour=colour)
         axis = drawn.layout.coloraxis
         values = np.asarray(drawn.data[0].marker.color)

@@ -6,6 +6,7 @@ import torch
 from hook_loop import hook_loop
 
 import tvlens as tvl
+from tvlens.analysis.shared.locality import measure_locality_map
 from tvlens.prompts.chunks import TOKENS_AT_ONCE
 
 TASK = tvl.LinearRegression(d=2)
@@ -55,7 +56,7 @@ def test_the_map_is_what_a_loop_of_hooked_forwards_gives(
     # Chunks of three episodes, the last of one: what is mapped together must not matter.
     tokens = format.n_tokens(SHOTS) + SHOTS * len(format.query)
     monkeypatch.setitem(TOKENS_AT_ONCE, "cpu", 3 * tokens)
-    mapped = tvl.analysis.locality_map(*arguments, **options, generator=second).data
+    mapped = measure_locality_map(*arguments, **options, generator=second).data
     for name in ARRAYS:
         assert mapped[name].dims == expected[name].dims
         for dim in set(expected[name].dims) - {"episode"}:

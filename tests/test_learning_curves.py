@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import tvlens as tvl
+from tvlens.analysis.shared.locality import measure_locality_map
 
 BENCHMARKS = Path(__file__).parent.parent / "analyses" / "benchmarks"
 CPU = torch.device("cpu")
@@ -110,7 +111,7 @@ def test_errors_are_those_of_the_locality_map(script: ModuleType):
     generator = torch.Generator().manual_seed(script.TEST_SEED)
     episodes = tvl.sample_episodes(experiment.task, 16, 4, generator=generator)
     queries = tvl.fresh_queries(experiment.task, episodes, generator=generator)
-    places = tvl.analysis.locality_map(
+    places = measure_locality_map(
         model,
         experiment.task,
         experiment.format,

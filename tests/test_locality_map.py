@@ -8,6 +8,8 @@ import xarray as xr
 import tvlens as tvl
 from tests.planted import planted_model
 from tests.planted_map import ANSWER, LAYERS, LEARN, TASK, map_planted
+from tvlens.analysis.icl_curve import measure_icl_curve
+from tvlens.analysis.shared.locality import measure_locality_map
 from tvlens.prompts import TOKEN_FORMATS
 from tvlens.results.intervals import interval, resampled_means
 
@@ -91,7 +93,7 @@ def test_every_format_can_be_mapped_and_has_the_exact_identities(
     generator = torch.Generator().manual_seed(1)
     episodes = tvl.sample_episodes(TASK, 32, 4, generator=generator)
     queries = tvl.fresh_queries(TASK, episodes, generator=generator)
-    data = tvl.analysis.locality_map(
+    data = measure_locality_map(
         model, TASK, format, episodes, queries, untrained=model, generator=generator
     ).data
     first = format.first_length(format.carrier)
@@ -111,7 +113,7 @@ def test_the_curve_of_a_map_is_the_icl_curve_at_its_best_layer(
     episodes = tvl.sample_episodes(TASK, 256, 6, generator=generator)
     queries = tvl.fresh_queries(TASK, episodes, generator=generator)
     model = planted_model(LAYERS, LEARN, ANSWER, TASK.d)
-    curve = tvl.analysis.icl_curve(
+    curve = measure_icl_curve(
         model, TASK, tvl.ZXY, episodes, queries, layer=planted_map.best_layer()
     )
     for name in ("icl", "tvp", "zero_shot", "oracle"):
@@ -195,7 +197,7 @@ def test_a_map_holds_the_errors_of_the_definition(
     generator = torch.Generator().manual_seed(1)
     episodes = tvl.sample_episodes(TASK, 32, 4, generator=generator)
     queries = tvl.fresh_queries(TASK, episodes, generator=generator)
-    data = tvl.analysis.locality_map(
+    data = measure_locality_map(
         model,
         TASK,
         format,

@@ -16,6 +16,7 @@ from tests.planted import planted_model
 from tests.readme_example import python_blocks
 from tests.running import Script
 from tests.task_conformance import episodes_and_queries
+from tvlens.analysis.noise import measure_noise
 from tvlens.interventions.baselines import icl_errors, task_vector_errors, zero_shot_errors
 from tvlens.prompts import TOKEN_FORMATS
 from tvlens.results import noise_table
@@ -39,9 +40,7 @@ def noise_of(
 ) -> tvl.NoiseCurves:
     generator = Generator().manual_seed(3)
     data = data_of(batch=batch, seed=seed)
-    return tvl.analysis.noise(
-        model, TASK, tvl.ZXY, *data, layer=LAYER, generator=generator, noises=grid
-    )
+    return measure_noise(model, TASK, tvl.ZXY, *data, layer=LAYER, generator=generator, noises=grid)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +66,7 @@ def test_clean_errors_are_those_of_the_baselines(format: tvl.TokenFormat) -> Non
     config = tvl.TransformerConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.5)
     model = tvl.Experiment(TASK, format, config).build_model(device="cpu")
     episodes, queries = data_of(batch=20)
-    result = tvl.analysis.noise(
+    result = measure_noise(
         model, TASK, format, episodes, queries, layer=LAYER, generator=Generator().manual_seed(0)
     )
     clean = result.data.sel(shift="standard")
@@ -227,7 +226,7 @@ class Untouchable(HookedRootModule):
 def test_what_cannot_be_asked_is_refused_before_anything_runs(noises, layer, message) -> None:
     data, generator = data_of(batch=4), Generator().manual_seed(0)
     with pytest.raises(tvl.InputError, match=message):
-        tvl.analysis.noise(
+        measure_noise(
             Untouchable(), TASK, tvl.ZXY, *data, layer=layer, generator=generator, noises=noises
         )
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import tvlens as tvl
+from tvlens.analysis.icl_curve import measure_icl_curve
 
 PAIRS = {"linear", "linear-arrow", "sinusoid", "offset", "relations"}
 
@@ -16,7 +17,7 @@ def errors(name: str) -> dict[str, float]:
     episodes = tvl.sample_episodes(task, 256, train.shots, generator=generator)
     queries = tvl.fresh_queries(task, episodes, generator=generator)
     layer = run.experiment.model.n_layers - 1
-    curve = tvl.analysis.icl_curve(run.model, task, format, episodes, queries, layer=layer)
+    curve = measure_icl_curve(run.model, task, format, episodes, queries, layer=layer)
     means = curve.data.isel(examples=-1).mean("episode")
     return {str(kind): float(means[kind]) for kind in means}
 

@@ -23,6 +23,8 @@ import tvlens as tvl
 from tests.planted import planted_model
 from tests.readme_example import python_blocks
 from tests.running import Script
+from tvlens.analysis.pruning import measure_pruning
+from tvlens.analysis.shared.locality import measure_locality_map
 from tvlens.interventions.residual_stream import residual_stream
 from tvlens.prompts import TOKEN_FORMATS
 from tvlens.results import cached_tokens
@@ -120,7 +122,7 @@ def test_three_ways_to_prune_agree(format: tvl.TokenFormat, positions: tvl.Posit
     model, (episodes, queries) = small_model(format, positions), sample()
     tokens, kept = format.n_tokens(SHOTS), len(format.query)
     prompt = format.context(episodes)
-    result = tvl.analysis.pruning(model, TASK, format, episodes, queries).data
+    result = measure_pruning(model, TASK, format, episodes, queries).data
     errors = []
     for layer in range(model.n_layers + 1):
         plain = plain_outputs(model, prompt, pruned_mask(model.n_layers, layer, tokens, kept))
@@ -145,7 +147,7 @@ def test_three_ways_to_prune_agree(format: tvl.TokenFormat, positions: tvl.Posit
 @FORMATS
 def test_every_length_is_that_of_a_context_of_its_own(format: tvl.TokenFormat) -> None:
     model, (episodes, queries) = small_model(format), sample()
-    data = tvl.analysis.pruning(model, TASK, format, episodes, queries).data
+    data = measure_pruning(model, TASK, format, episodes, queries).data
     assert data.examples.values.tolist() == list(range(format.first_length(format.carrier), SHOTS))
     for n in data.examples.values.tolist():
         shorter = tvl.Episodes(
@@ -170,7 +172,7 @@ def test_nothing_dropped_is_full_inference_and_everything_dropped_a_zero_shot_pr
 ) -> None:
     model, (episodes, queries) = small_model(format), sample()
     prompt, kept = format.context(episodes), len(format.query)
-    data = tvl.analysis.pruning(model, TASK, format, episodes, queries).data
+    data = measure_pruning(model, TASK, format, episodes, queries).data
     np.testing.assert_array_equal(data.pruned.sel(layer=model.n_layers), data.icl)
     np.testing.assert_array_equal(data.evicted.sel(layer=model.n_layers), data.icl)
     lengths = torch.arange(format.first_length(format.carrier), SHOTS)[None]
@@ -214,9 +216,9 @@ def test_dropped_tokens_change_nothing_above_the_layer_and_much_below() -> None:
 @FORMATS
 def test_evicted_is_the_window_of_the_locality_map(format: tvl.TokenFormat) -> None:
     model, (episodes, queries) = small_model(format), sample()
-    data = tvl.analysis.pruning(model, TASK, format, episodes, queries).data
+    data = measure_pruning(model, TASK, format, episodes, queries).data
     generator = torch.Generator().manual_seed(0)
-    mapped = tvl.analysis.locality_map(
+    mapped = measure_locality_map(
         model, TASK, format, episodes, queries, untrained=model, generator=generator
     ).data
     np.testing.assert_allclose(data.evicted.isel(examples=-1), mapped.window, rtol=1e-4, atol=1e-6)
@@ -235,7 +237,7 @@ def test_evicted_is_the_window_of_the_locality_map(format: tvl.TokenFormat) -> N
 @pytest.fixture(scope="module")
 def planted() -> tvl.Pruning:
     model = planted_model(LAYERS, LEARN, ANSWER, TASK.d)
-    return tvl.analysis.pruning(model, TASK, tvl.ZXY, *sample(batch=256))
+    return measure_pruning(model, TASK, tvl.ZXY, *sample(batch=256))
 
 
 def test_pruning_costs_nothing_from_the_layer_on_where_the_task_is_learned(
@@ -316,7 +318,7 @@ def test_keys_and_values_that_are_computed_are_those_of_the_formula(
 ) -> None:
     model, (episodes, queries) = small_model(format), sample(batch=1)
     prompt, kept = format.context(episodes), len(format.query)
-    result = tvl.analysis.pruning(model, TASK, format, episodes, queries)
+    result = measure_pruning(model, TASK, format, episodes, queries)
     tokens = format.n_tokens(SHOTS)
     for layer in range(model.n_layers + 1):
         numbers = 0
@@ -379,7 +381,7 @@ def test_what_can_not_be_pruned_is_refused_with_a_remedy() -> None:
     with pytest.raises(tvl.InputError, match="17 tokens, this model's position table holds 14"):
         tvl.pruned_answers(learned, tvl.ZXY.context(episodes), 0, 2)
     with pytest.raises(tvl.InputError, match="17 tokens, this model's position table holds 14"):
-        tvl.analysis.pruning(learned, TASK, tvl.ZXY, episodes, queries)
+        measure_pruning(learned, TASK, tvl.ZXY, episodes, queries)
 
 
 def test_a_saved_result_is_reloaded_identically(planted: tvl.Pruning, tmp_path) -> None:
@@ -392,7 +394,7 @@ def test_chunks_do_not_change_the_result(
 ) -> None:
     monkeypatch.setattr("tvlens.prompts.chunks.TOKENS_AT_ONCE", {"cpu": 2000, "cuda": 2000})
     model = planted_model(LAYERS, LEARN, ANSWER, TASK.d)
-    again = tvl.analysis.pruning(model, TASK, tvl.ZXY, *sample(batch=256))
+    again = measure_pruning(model, TASK, tvl.ZXY, *sample(batch=256))
     xr.testing.assert_allclose(again.data, planted.data, rtol=1e-6)
 
 

@@ -17,6 +17,7 @@ from tests.planted import planted_model
 from tests.planted_triplets import example_of_each_arrow, planted_triplets
 from tests.readme_example import python_blocks
 from tests.running import Script
+from tvlens.analysis.several_vectors import measure_several_vectors
 from tvlens.interventions.injections import Missing, context_answers
 from tvlens.interventions.patching import Site, read, write_all
 from tvlens.models import HookedTransformer, LinearConfig, LinearTransformer, TransformerConfig
@@ -71,7 +72,7 @@ each_kind = pytest.mark.parametrize("kind", ["zxy", "arrow", "triplet"])
 
 def measured(kind: str) -> tvl.SeveralVectors:
     model, task, format = asked(kind)
-    return tvl.analysis.several_vectors(model, task, format, *data(task))
+    return measure_several_vectors(model, task, format, *data(task))
 
 
 # The definition
@@ -158,7 +159,7 @@ def test_what_was_read_is_written_back_without_effect():
         *(each[:, -CONTEXTS:] for each in (episodes.x, episodes.y, episodes.target)),
         params=episodes.params,
     )
-    result = tvl.analysis.several_vectors(model, task, format, asking, short).data
+    result = measure_several_vectors(model, task, format, asking, short).data
     most = result.isel(examples=-1)
     expected = most.in_context.broadcast_like(most.errors.sel(way="one context"))
     np.testing.assert_allclose(most.errors.sel(way="one context"), expected, rtol=1e-6)
@@ -173,7 +174,7 @@ def test_what_was_read_is_written_back_without_effect():
 def test_planted_weights_need_one_vector_and_no_more():
     model = planted_model(3, 1, 3, LINEAR.d)
     episodes, contexts = data(LINEAR, 32)
-    result = tvl.analysis.several_vectors(model, LINEAR, ZXY, episodes, contexts)
+    result = measure_several_vectors(model, LINEAR, ZXY, episodes, contexts)
     assert float(result.data.errors.max()) < 1e-12
     gains = result.gains().estimate
     among_vectors = [name for name in gains.gain.values if "in context" not in name]
@@ -187,9 +188,7 @@ def test_vectors_that_are_examples_add_up_to_a_context_of_them():
     n = SHOTS - 1
     model = planted_triplets(example_of_each_arrow(n), MATRICES.d)
     episodes, contexts = data(MATRICES, 16)
-    result = tvl.analysis.several_vectors(model, MATRICES, TRIPLET, episodes, contexts).data.sel(
-        layer=1
-    )
+    result = measure_several_vectors(model, MATRICES, TRIPLET, episodes, contexts).data.sel(layer=1)
     # The last example of each context is what the last arrow holds.
     per_function = [contexts[slice(c, None, CONTEXTS)] for c in (1, 2, 0)]
     for count in (1, 2):
@@ -266,24 +265,24 @@ def test_queries_that_are_dummies_are_left_out():
     x = episodes.x.clone()
     x[2, -1], x[5, -1] = contexts.x[2 * CONTEXTS + 1, -1], contexts.x[5 * CONTEXTS, -1]
     some = Episodes(x, episodes.y, episodes.target, episodes.params)
-    result = tvl.analysis.several_vectors(model, task, format, some, contexts).data
+    result = measure_several_vectors(model, task, format, some, contexts).data
     kept = [0, 1, 3, 4, 6, 7]
     whole = measured("zxy").data.isel(episode=kept)
     np.testing.assert_allclose(result.errors, whole.errors, rtol=1e-6)
     x[1:, -1] = contexts.x[CONTEXTS::CONTEXTS, -1]
     with pytest.raises(tvl.InputError, match="7 of 8 queries are dummies"):
-        tvl.analysis.several_vectors(model, task, format, some, contexts)
+        measure_several_vectors(model, task, format, some, contexts)
 
 
 def test_what_does_not_fit_is_refused():
     model, task, format = asked("zxy")
     episodes, contexts = data(task)
     with pytest.raises(tvl.InputError, match="as many contexts for each function"):
-        tvl.analysis.several_vectors(model, task, format, episodes[:7], contexts)
+        measure_several_vectors(model, task, format, episodes[:7], contexts)
     with pytest.raises(tvl.InputError, match="as many contexts for each function"):
-        tvl.analysis.several_vectors(model, task, format, contexts[:8], contexts)
+        measure_several_vectors(model, task, format, contexts[:8], contexts)
     with pytest.raises(tvl.InputError, match="0 examples needs 1 tokens 'z'"):
-        tvl.analysis.several_vectors(model, task, XYZ, episodes, contexts)
+        measure_several_vectors(model, task, XYZ, episodes, contexts)
 
 
 # Results, figures, scripts

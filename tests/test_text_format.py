@@ -6,7 +6,8 @@ import torch
 
 import tvlens as tvl
 from tests.tiny_llama import TEMPLATE, WORDS, TinyLlama, ids, text_format, tiny_llama
-from tvlens.analysis.locality_map import measure_locality_map
+from tvlens.analysis.icl_curve import measure_icl_curve
+from tvlens.analysis.shared.locality import measure_locality_map
 from tvlens.prompts import Episodes, PositionIds, Role, TextFormat
 
 TASK = tvl.Bijections(
@@ -63,7 +64,7 @@ def test_errors_in_context_are_those_of_greedy_decoding(
     llama: TinyLlama, drawn: tuple[Episodes, Episodes]
 ) -> None:
     episodes, queries = drawn
-    curve = tvl.analysis.icl_curve(llama.model, TASK, text_format(), episodes, queries, layer=1)
+    curve = measure_icl_curve(llama.model, TASK, text_format(), episodes, queries, layer=1)
     expected = []
     for row in range(episodes.batch):
         xs, ys = spelled(episodes.x[row]), spelled(episodes.y[row])
@@ -83,7 +84,7 @@ def test_task_vectors_are_those_of_hugging_face_hooks(
 ) -> None:
     episodes, queries = drawn
     layer = 2
-    curve = tvl.analysis.icl_curve(llama.model, TASK, text_format(), episodes, queries, layer=layer)
+    curve = measure_icl_curve(llama.model, TASK, text_format(), episodes, queries, layer=layer)
     block = llama.reference.model.layers[layer - 1]
     expected = []
     for row in range(12):

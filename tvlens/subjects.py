@@ -10,7 +10,7 @@ from transformer_lens import HookedRootModule
 
 from tvlens.base.errors import InputError
 from tvlens.interventions.baselines import best_layer
-from tvlens.interventions.patching import count_layers
+from tvlens.interventions.patching import check_layer
 from tvlens.interventions.vectors import read_task_vectors
 from tvlens.prompts import Episodes, Format, Role, carrier_of
 from tvlens.results import TaskVectors
@@ -99,12 +99,8 @@ class Subject:
                 f"Expected an untrained model for each model, got {len(self.untrained)} for "
                 f"{len(self.models)}."
             )
-        layers = count_layers(self.models[0])
-        if self.asked_layer is not None and not 0 <= self.asked_layer <= layers:
-            raise InputError(
-                f"Layer {self.asked_layer} is out of range: this model has residual boundaries "
-                f"0..{layers}."
-            )
+        if self.asked_layer is not None:
+            check_layer(self.models[0], self.asked_layer)
 
     @property
     def model(self) -> HookedRootModule:
@@ -173,7 +169,15 @@ class Subject:
     def contexts(self, functions: int, contexts: int) -> tuple[Episodes, Episodes]:
         """Several test episodes of each of some functions, rows "(function context)", and fresh
         queries of the same functions.
+
+        Raises:
+            InputError: there is nothing to compare.
         """
+        if functions < 2 or contexts < 2:
+            raise InputError(
+                f"{functions} functions with {contexts} contexts each leave nothing to compare; "
+                "give at least 2 of each."
+            )
 
         def draw() -> tuple[Episodes, Episodes]:
             generator = self._seeded(self.test.seed)

@@ -7,14 +7,17 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 from transformer_lens import HookedRootModule
 
+from tvlens.analysis.shared.needs import CARRIER, LAYER, ONE_MODEL, WHOLE_ANSWERS, asks
 from tvlens.base.errors import InputError
 from tvlens.base.progress import progress
-from tvlens.interventions.patching import Site, count_layers
+from tvlens.interventions.patching import Site, check_layer, count_layers
 from tvlens.interventions.residual_stream import ResidualStream, last_vectors, residual_stream
+from tvlens.interventions.stamps import stamp
 from tvlens.prompts import Episodes, Format, PositionIds, carrier_of
 from tvlens.prompts.chunks import chunks
 from tvlens.results import Conflict
-from tvlens.tasks import Task
+from tvlens.subjects import Subject
+from tvlens.tasks import Task, check_same_functions
 
 SHARES = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 """Of the second vector in a blend of two."""
@@ -38,8 +41,32 @@ _DIMENSIONS = {
 }
 
 
+@asks(CARRIER, ONE_MODEL, LAYER, WHOLE_ANSWERS)
+def conflict(subject: Subject, *, position_ids: PositionIds | None = None) -> Conflict:
+    """The conflicting-task test (Hendel et al., arXiv 2310.15916), and blends and sums of vectors.
+
+    The rival of a function is that of the episode before. What the arrays mean is in `Conflict`.
+
+    Args:
+        subject: the model that is asked.
+        position_ids: those of the zero-shot prompts; the format's own if None.
+    """
+    both, queries = subject.contexts(subject.test.episodes, 2)
+    return measure_conflict(
+        subject.model,
+        subject.task,
+        subject.format,
+        both[::2],
+        both[1::2],
+        queries[::2],
+        layer=subject.layer,
+        generator=subject.generator(),
+        position_ids=position_ids,
+    )
+
+
 @torch.inference_mode()
-def conflict(
+def measure_conflict(
     model: HookedRootModule,
     task: Task,
     format: Format,
@@ -51,12 +78,14 @@ def conflict(
     generator: Generator,
     position_ids: PositionIds | None = None,
 ) -> Conflict:
-    """The conflicting-task test (Hendel et al., arXiv 2310.15916), and blends and sums of vectors.
+    """The same, of plain data.
 
-    The rival of a function is that of the episode before. Pairs that have drawn the same function
-    are left out.
+    Pairs that have drawn the same function are left out.
 
     Args:
+        model: what is asked.
+        task: gives errors; says what the rival's function answers.
+        format: how examples become tokens.
         episodes: the contexts.
         again: other contexts of the same functions, one for one: with
             `both = sample_contexts(task, n, 2, ..)` take `both[::2]` and `both[1::2]`. Vectors that
@@ -71,7 +100,7 @@ def conflict(
         InputError: the functions do not agree, fewer than two pairs are left, or the model has no
             such layer.
     """
-    rivals = _before(again)
+    rivals = again[torch.arange(again.batch, device=again.x.device).roll(1)]
     kept = _check(model, episodes, again, queries, rivals, layer)
     centre = _mean_vectors(model, format, again)
     directions = torch.randn(
@@ -98,14 +127,13 @@ def conflict(
             "share": list(SHARES),
             "sum": list(SUMS),
         },
-        attrs={
-            "layer": layer,
-            "examples": episodes.shots - 1,
-            "carrier": carrier_of(format).value,
-            "format": format.name,
-            "task": type(task).__name__,
-            "position_ids": (position_ids or format.position_ids).value,
-        },
+        attrs=stamp(
+            task,
+            format,
+            layer=layer,
+            examples=episodes.shots - 1,
+            position_ids=position_ids or format.position_ids,
+        ),
     )
     return Conflict(data)
 
@@ -119,15 +147,9 @@ def _check(
     layer: int,
 ) -> Tensor:
     """Which pairs are of two functions."""
-    if not 0 <= layer <= count_layers(model):
-        raise InputError(f"Layer {layer} is out of range 0..{count_layers(model)} of this model.")
-    for what, other in (("again", again), ("queries", queries)):
-        same = other.params.shape == episodes.params.shape and other.shots == episodes.shots
-        if not (same and torch.equal(other.params, episodes.params)):
-            raise InputError(
-                f"`{what}` must be of the same functions as the episodes, one for one, and have as "
-                "many shots; draw both with sample_contexts(task, n, 2, ..) and take every other."
-            )
+    check_layer(model, layer)
+    check_same_functions(episodes, again, "other contexts", shots=True)
+    check_same_functions(episodes, queries, shots=True)
     kept = (episodes.params != rivals.params).any(-1)
     if kept.sum() < 2:
         raise InputError(
@@ -230,12 +252,6 @@ def _errors(
     between = (1,) * (answers.ndim - targets.ndim)
     shaped = targets.reshape(len(targets), *between, *targets.shape[1:])
     return task.error(answers, shaped.expand_as(answers).to(answers))
-
-
-def _before(episodes: Episodes) -> Episodes:
-    """For each episode the one before it."""
-    parts = (episodes.x, episodes.y, episodes.target, episodes.params)
-    return Episodes(*(each.roll(1, dims=0) for each in parts))
 
 
 def _mean_vectors(

@@ -4,15 +4,48 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
+from tvlens.analysis.shared.locality import measure_locality_map
+from tvlens.analysis.shared.needs import CARRIER, LAYER, ONE_MODEL, UNTRAINED, asks
 from tvlens.analysis.shared.probes import mean_predictions, neighbour_votes, ridge_predictions
 from tvlens.base.errors import InputError
 from tvlens.base.progress import progress
 from tvlens.results import Decodability, TaskVectors
+from tvlens.subjects import Subject
 
 LABELS = ["true", "shuffled"]
 
 
-def decodability(
+@asks(CARRIER, ONE_MODEL, LAYER, UNTRAINED)
+def decodability(subject: Subject, *, functions: int = 100, contexts: int = 20) -> Decodability:
+    """Probes for the task's parameters and for the function, beside what the vectors steer.
+
+    What the arrays mean is in `Decodability`; all of it is computed with the true functions and, as
+    a control, with shuffled ones.
+
+    Args:
+        subject: the model that is asked.
+        functions: functions that vectors are read of: a probe is tested on functions that it was
+            not fitted on.
+        contexts: contexts of each function; more than the 10 nearest vectors, which vote.
+    """
+    found = measure_decodability(
+        subject.vectors(functions, contexts),
+        layer=subject.layer,
+        generator=np.random.default_rng(subject.test.seed),
+    )
+    locality = measure_locality_map(
+        subject.model,
+        subject.task,
+        subject.format,
+        subject.episodes,
+        subject.queries,
+        untrained=subject.untrained_model,
+        generator=subject.generator(),
+    )
+    return found.with_recovery(locality)
+
+
+def measure_decodability(
     vectors: TaskVectors,
     *,
     layer: int,
@@ -20,10 +53,7 @@ def decodability(
     folds: int = 5,
     neighbours: int = 10,
 ) -> Decodability:
-    """Probes for the task's parameters and for the function, at every layer and context length.
-
-    What the arrays mean is in `Decodability`; all of it is computed with the true functions and, as
-    a control, with shuffled ones.
+    """The probes alone, of plain data.
 
     Args:
         vectors: several contexts of each of many functions: a linear probe is tested on functions
@@ -41,9 +71,8 @@ def decodability(
         raise InputError(f"Expected at least 3 folds, to fit, to choose and to test; got {folds}.")
     # With fewer contexts, a function could be outvoted by another that lies elsewhere.
     vectors.check_contexts(functions=folds, contexts=neighbours + 1)
+    vectors.check_layer(layer)
     data = vectors.data
-    if layer not in data.layer.values:
-        raise InputError(f"There is no layer {layer}; the layers are 0 to {data.layer.values[-1]}.")
     names, function = np.unique(vectors.functions, return_inverse=True)
     targets = data.targets.transpose("episode", "target").values.astype(float)
     moved = _targets_of_others(targets, function, generator)

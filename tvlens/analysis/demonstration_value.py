@@ -15,7 +15,6 @@ from tvlens.interventions.injections import (
     SOURCES,
     Injection,
     Missing,
-    asking,
     check_triplets,
     context_answers,
     injected_answers,
@@ -72,7 +71,7 @@ def measure_demonstration_value(
         InputError: the models are of several kinds, or the episodes are not theirs.
     """
     check_triplets(models, episodes, queries, layer)
-    asked, seed = asking(episodes, queries), generator.initial_seed()
+    asked, seed = episodes.asking(queries), generator.initial_seed()
     contexts, injected = [], []
     for model in models:
         of_all = [

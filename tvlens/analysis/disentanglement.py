@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from transformer_lens import HookedRootModule
 
 from tvlens.analysis.shared.leakage import FOLDS, leakage
+from tvlens.analysis.shared.needs import CARRIER, LAYER, ONE_MODEL, WHOLE_ANSWERS, asks
 from tvlens.base.errors import InputError
 from tvlens.base.progress import progress
 from tvlens.interventions.baselines import icl_errors, oracle_errors
@@ -17,6 +18,7 @@ from tvlens.interventions.residual_stream import ResidualStream, residual_stream
 from tvlens.prompts import Episodes, Format, PositionIds, carrier_of
 from tvlens.prompts.chunks import chunks
 from tvlens.results import Disentanglement, TaskVectors
+from tvlens.subjects import Subject
 from tvlens.tasks import Task
 
 Rows = Int[np.ndarray, "function context"]
@@ -29,8 +31,45 @@ _DIMENSIONS = {
 }
 
 
-@torch.inference_mode()
+@asks(CARRIER, ONE_MODEL, LAYER, WHOLE_ANSWERS)
 def disentanglement(
+    subject: Subject, *, contexts: int = 8, position_ids: PositionIds | None = None
+) -> Disentanglement:
+    """What the carrier's vector holds besides the function, at every layer.
+
+    What the arrays mean is in `Disentanglement`.
+
+    Args:
+        subject: the model that is asked.
+        contexts: test episodes of each function; their number in all is that of the test.
+        position_ids: those of the zero-shot prompts; the format's own if None.
+
+    Raises:
+        InputError: that leaves fewer than 2 contexts of each of 10 functions.
+    """
+    functions = subject.test.episodes // max(contexts, 1)
+    if contexts < 2 or functions < 10:
+        raise InputError(
+            f"{contexts} contexts of each function leave {functions} functions of "
+            f"{subject.test.episodes} test episodes; give at least 2 contexts of each of 10 "
+            "functions."
+        )
+    episodes, queries = subject.contexts(functions, contexts)
+    return measure_disentanglement(
+        subject.model,
+        subject.task,
+        subject.format,
+        episodes,
+        queries,
+        subject.vectors(functions, contexts),
+        layer=subject.layer,
+        generator=subject.generator(),
+        position_ids=position_ids,
+    )
+
+
+@torch.inference_mode()
+def measure_disentanglement(
     model: HookedRootModule,
     task: Task,
     format: Format,
@@ -42,16 +81,19 @@ def disentanglement(
     generator: Generator,
     position_ids: PositionIds | None = None,
 ) -> Disentanglement:
-    """What the carrier's vector holds besides the function, at every layer.
+    """The same, of plain data.
 
     A mean over contexts includes the context that it is compared with. That gives it no advantage:
     queries are new to all of the contexts.
 
     Args:
+        model: what is asked.
+        task: gives errors and the oracle.
+        format: how examples become tokens.
         episodes: contexts, several of each function (`sample_contexts`).
         queries: what the zero-shot prompts ask: other examples of the same functions
             (`fresh_queries`). Each query is asked with the vectors of all contexts of its function.
-        vectors: those of the same episodes (`tvlens.analysis.task_vectors`).
+        vectors: those of the same episodes (`read_task_vectors`).
         layer: the one that scores report.
         generator: draws the other function, and shuffles nuisances, for the controls.
         position_ids: those of the zero-shot prompts.
@@ -70,7 +112,7 @@ def disentanglement(
     tokens = len(format.query) * contexts * written + format.n_tokens(episodes.shots) * contexts
     parts = []
     for some in progress(list(chunks(_take(episodes, rows[:, 0]), tokens)), "writing vectors"):
-        here, asked = _take(episodes, rows[some].ravel()), _take(queries, rows[some].ravel())
+        here, asked = _take(episodes, rows[some]), _take(queries, rows[some])
         single, foreign = own[some].to(episodes.x.device), others[some].to(episodes.x.device)
         parts.append(
             _prompted(model, task, format, asked, single, foreign, averaged, position_ids)
@@ -107,8 +149,8 @@ def _check(episodes: Episodes, queries: Episodes, vectors: TaskVectors, layer: i
         if theirs.shape != params.shape or not (theirs == params).all():
             raise InputError(
                 f"The vectors are of {len(params)} contexts, and these {len(theirs)} {what} are of "
-                "other functions; take task_vectors(model, task, format, episodes) of the same "
-                "episodes, and fresh_queries of them."
+                "other functions; take read_task_vectors(model, task, format, episodes) of the "
+                "same episodes, and fresh_queries of them."
             )
     lengths = vectors.data.examples.values
     if len(lengths) < 2 or lengths[-1] != episodes.shots - 1:
@@ -116,8 +158,7 @@ def _check(episodes: Episodes, queries: Episodes, vectors: TaskVectors, layer: i
             f"Expected vectors of at least two context lengths up to {episodes.shots - 1}, the "
             f"longest of the episodes, got those of {lengths.tolist()}."
         )
-    if layer not in vectors.data.layer.values:
-        raise InputError(f"Layer {layer} is out of range 0..{vectors.data.layer.values[-1]}.")
+    vectors.check_layer(layer)
 
 
 def _contexts(functions: Int[np.ndarray, " episode"]) -> Rows:
@@ -137,12 +178,9 @@ def _others(functions: int, generator: Generator) -> Int[Tensor, " function"]:
     return others
 
 
-def _take(episodes: Episodes, rows: Int[np.ndarray, " some"]) -> Episodes:
+def _take(episodes: Episodes, rows: Int[np.ndarray, "*some"]) -> Episodes:
     """Some episodes, in any order."""
-    index = torch.from_numpy(rows).to(episodes.x.device)
-    return Episodes(
-        episodes.x[index], episodes.y[index], episodes.target[index], episodes.params[index]
-    )
+    return episodes[torch.from_numpy(rows.ravel()).to(episodes.x.device)]
 
 
 def _prompted(
@@ -160,7 +198,7 @@ def _prompted(
     groups = [_means(single, count) for count in averaged] + [foreign]
     vectors = torch.cat(groups, dim=1)
     rows = np.arange(queries.batch).reshape(-1, 1, contexts).repeat(vectors.shape[1], axis=1)
-    asked = _take(queries, rows.ravel())
+    asked = _take(queries, rows)
     stream = _zero_shot(model, format, asked, position_ids)
     repeated = vectors.repeat_interleave(contexts, dim=1).flatten(0, 1)
     answers = _answers(stream, format, repeated)

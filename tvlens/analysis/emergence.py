@@ -7,17 +7,48 @@ import numpy as np
 from torch import Generator
 from transformer_lens import HookedRootModule
 
-from tvlens.analysis.geometry import geometry
-from tvlens.analysis.locality_map import locality_map
-from tvlens.analysis.task_vectors import task_vectors
+from tvlens.analysis.shared.clusters import measure_geometry
+from tvlens.analysis.shared.locality import measure_locality_map
+from tvlens.analysis.shared.needs import CARRIER, LAYER, ONE_MODEL, SNAPSHOTS, asks
 from tvlens.base.errors import InputError
 from tvlens.base.progress import progress
+from tvlens.interventions.vectors import read_task_vectors
 from tvlens.prompts import Episodes, Format, PositionIds
 from tvlens.results import Emergence
+from tvlens.subjects import Subject
 from tvlens.tasks import Task
 
 
+@asks(CARRIER, ONE_MODEL, LAYER, SNAPSHOTS)
 def emergence(
+    subject: Subject,
+    *,
+    functions: int = 12,
+    contexts: int = 20,
+    position_ids: PositionIds | None = None,
+) -> Emergence:
+    """Locality map and geometry of every model along a training.
+
+    Args:
+        subject: the model whose training is followed.
+        functions: functions whose vectors are compared.
+        contexts: contexts of each function.
+        position_ids: those of the zero-shot prompts; the format's own if None.
+    """
+    return measure_emergence(
+        subject.snapshots() if subject.snapshots is not None else (),
+        subject.task,
+        subject.format,
+        subject.episodes,
+        subject.queries,
+        subject.contexts(functions, contexts)[0],
+        layer=subject.layer,
+        generator=subject.generator(),
+        position_ids=position_ids,
+    )
+
+
+def measure_emergence(
     models: Iterable[tuple[int, HookedRootModule]],
     task: Task,
     format: Format,
@@ -29,7 +60,7 @@ def emergence(
     generator: Generator,
     position_ids: PositionIds | None = None,
 ) -> Emergence:
-    """Locality map and geometry of every model along a training.
+    """The same, of plain data.
 
     Args:
         models: each with the number of training steps it has seen, in order: `load_snapshots`. The
@@ -44,7 +75,8 @@ def emergence(
         position_ids: those of the zero-shot prompts.
 
     Raises:
-        InputError: there are fewer than two models, or what `geometry` asks for is not there.
+        InputError: there are fewer than two models, or what `measure_geometry` asks for is not
+            there.
     """
     models = iter(models)
     first = list(islice(models, 2))
@@ -53,10 +85,10 @@ def emergence(
     untrained, state = first[0][1], generator.get_state()
     maps, geometries = {}, {}
     for step, model in progress(chain(first, models), "models along the training"):
-        vectors = task_vectors(model, task, format, contexts)
+        vectors = read_task_vectors(model, task, format, contexts)
         shuffle = np.random.default_rng(0)
-        geometries[step] = geometry(vectors, layer=layer, generator=shuffle)
-        maps[step] = locality_map(
+        geometries[step] = measure_geometry(vectors, layer=layer, generator=shuffle)
+        maps[step] = measure_locality_map(
             model,
             task,
             format,

@@ -5,15 +5,52 @@ from collections.abc import Sequence
 from torch import Generator
 from transformer_lens import HookedRootModule
 
+from tvlens.analysis.shared.needs import CARRIER, LAYER, ONE_MODEL, asks
 from tvlens.analysis.shared.shifted_errors import shifted_errors
 from tvlens.prompts import Episodes, Format, PositionIds
 from tvlens.results import NoiseCurves
 from tvlens.results.noise_curves import CLEAN, CORRUPTED
 from tvlens.shifts import CorruptedExample, Noise, Standard, Trial, noise_grid
+from tvlens.shifts.noise import LABEL_NOISE_LEVELS, OUTLIER_LEVELS
+from tvlens.subjects import Subject
 from tvlens.tasks import Task
 
 
+@asks(CARRIER, ONE_MODEL, LAYER)
 def noise(
+    subject: Subject,
+    *,
+    label_noise: tuple[float, ...] = LABEL_NOISE_LEVELS,
+    replaced: tuple[float, ...] = OUTLIER_LEVELS,
+    position_ids: PositionIds | None = None,
+) -> NoiseCurves:
+    """Errors against the level of noise, and against the position of a single wrong label.
+
+    The last example of each episode is asked after all others; the task vector is read before it
+    and asked another one. Targets stay clean.
+
+    Args:
+        subject: the model that is asked.
+        label_noise: standard deviations in units of sqrt(Var(y) / d), for tasks whose labels are
+            numbers.
+        replaced: shares of labels that are outliers, or for symbols flipped.
+        position_ids: those of the zero-shot prompts; the format's own if None.
+    """
+    trial = Trial.of(subject.episodes, subject.queries)
+    return measure_noise(
+        subject.model,
+        subject.task,
+        subject.format,
+        subject.episodes,
+        subject.queries,
+        layer=subject.layer,
+        generator=subject.generator(),
+        noises=noise_grid(subject.task, trial, label_noise, replaced),
+        position_ids=position_ids,
+    )
+
+
+def measure_noise(
     model: HookedRootModule,
     task: Task,
     format: Format,
@@ -25,12 +62,13 @@ def noise(
     noises: Sequence[Noise] | None = None,
     position_ids: PositionIds | None = None,
 ) -> NoiseCurves:
-    """Errors against the level of noise, and against the position of a single wrong label.
-
-    The last example of each episode is asked after all others; the task vector is read before it
-    and asked the last of `queries`. Targets stay clean.
+    """The same, of plain data.
 
     Args:
+        model: what is asked.
+        task: gives errors and the oracle.
+        format: how examples become tokens.
+        episodes: the contexts, and what is asked after them.
         queries: other examples of the same functions (`fresh_queries`).
         layer: where the carrier's vector is read and written.
         generator: draws the noise; models that are to be compared need one in the same state.

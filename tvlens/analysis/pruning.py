@@ -9,22 +9,46 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
+from tvlens.analysis.shared.needs import CARRIER, ONE_LAYOUT, ONE_MODEL, asks
 from tvlens.base.progress import progress
 from tvlens.interventions.baselines import oracle_errors
 from tvlens.interventions.contexts import Contexts
 from tvlens.interventions.patching import Site, count_layers
 from tvlens.interventions.residual_stream import residual_stream
+from tvlens.interventions.stamps import stamp
 from tvlens.prompts import Episodes, Format, PositionIds, carrier_of
 from tvlens.prompts.chunks import chunks
 from tvlens.results import Pruning
-from tvlens.tasks import Task
+from tvlens.subjects import Subject
+from tvlens.tasks import Task, check_same_functions
 
 Lengths = Int[Tensor, "1 length"]
 States = Mapping[Site, Float[Tensor, "episode length d_model"]]
 
 
+@asks(CARRIER, ONE_MODEL, ONE_LAYOUT)
+def pruning(subject: Subject, *, position_ids: PositionIds | None = None) -> Pruning:
+    """Errors when above a layer only the tokens of the query are left, at every layer and length.
+
+    What the arrays mean is in `Pruning`.
+
+    Args:
+        subject: the model that is asked.
+        position_ids: those of the zero-shot prompts of task-vector prompting; the format's own if
+            None.
+    """
+    return measure_pruning(
+        subject.model,
+        subject.task,
+        subject.format,
+        subject.episodes,
+        subject.queries,
+        position_ids=position_ids,
+    )
+
+
 @torch.inference_mode()
-def pruning(
+def measure_pruning(
     model: HookedRootModule,
     task: Task,
     format: Format,
@@ -33,21 +57,23 @@ def pruning(
     *,
     position_ids: PositionIds | None = None,
 ) -> Pruning:
-    """Errors when above a layer only the tokens of the query are left, at every layer and length.
+    """The same, of plain data.
 
     Pruned inference is run as what it equals: a prompt of the query's tokens alone, at the
     positions that they have in the context, whose residuals at the layer are those of the full
-    context. Since models are causal, one pass over the longest context gives those of all lengths.
-    What the arrays mean is in `Pruning`.
+    context.
 
     Args:
         model: any model; `pruned_answers` gives the same answers, and saves the time, for a
             `HookedTransformer`.
+        task: gives errors and the oracle.
+        format: how examples become tokens.
         episodes: the contexts; example n + 1 is asked after n examples.
         queries: what task-vector prompting asks: other examples of the same functions
             (`fresh_queries`).
         position_ids: those of the zero-shot prompts of task-vector prompting.
     """
+    check_same_functions(episodes, queries, shots=True)
     shots, first = episodes.shots, format.first_length(carrier_of(format))
     lengths = torch.arange(first, shots, device=episodes.x.device)[None]
     tokens = format.n_tokens(shots) + 2 * lengths.shape[1] * len(format.query)
@@ -74,12 +100,12 @@ def pruning(
             "examples": range(first, shots),
             "tokens": ("examples", [format.n_tokens(n + 1) for n in range(first, shots)]),
         },
-        attrs={
-            "carrier": carrier_of(format).value,
-            "format": format.name,
-            "task": type(task).__name__,
-            "kept": len(format.query),
-        },
+        attrs=stamp(
+            task,
+            format,
+            kept=len(format.query),
+            position_ids=position_ids or format.position_ids,
+        ),
     )
     return Pruning(data.assign(oracle=oracle_errors(task, episodes).sel(examples=data.examples)))
 

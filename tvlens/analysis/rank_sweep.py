@@ -15,7 +15,6 @@ from tvlens.base.errors import InputError
 from tvlens.interventions.injections import (
     Injection,
     Missing,
-    asking,
     check_triplets,
     context_answers,
     injected_answers,
@@ -86,7 +85,7 @@ def measure_rank_sweep(
     contexts, injected, shown = [], [], []
     for task, (episodes, queries) in tests.items():
         check_triplets(models, episodes, queries, layer)
-        asked = asking(episodes, queries)
+        asked = episodes.asking(queries)
         found = [
             _outcomes(task, asked, _answers(model, episodes, asked, layer)) for model in models
         ]

@@ -10,33 +10,59 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
+from tvlens.analysis.shared.needs import (
+    CARRIER,
+    CARRIER_IN_EVERY_PROMPT,
+    INNER_LAYER,
+    ONE_MODEL,
+    asks,
+)
 from tvlens.base.errors import InputError
 from tvlens.base.progress import progress
 from tvlens.interventions.patching import Site, count_layers
 from tvlens.interventions.residual_stream import residual_stream
+from tvlens.interventions.stamps import stamp
 from tvlens.prompts import Episodes, Format, Prompt, Role, carrier_of
 from tvlens.prompts.chunks import chunks
 from tvlens.results import SeveralVectors
 from tvlens.results.several_vectors import IN_CONTEXT, WAYS
+from tvlens.subjects import Subject
 from tvlens.tasks import Task
 
 DUMMIES = ("one", "two")
+CONTEXTS = 5
+"""Of each function, and one more than the most examples beside vectors."""
+
+
+@asks(CARRIER, CARRIER_IN_EVERY_PROMPT, ONE_MODEL, INNER_LAYER)
+def several_vectors(subject: Subject) -> SeveralVectors:
+    """Errors of prompts of N = 0, 1, .. examples, with vectors of other contexts on their carriers.
+
+    Vectors are read and written at all layers between two blocks. What the arrays mean is in
+    `SeveralVectors`.
+
+    Args:
+        subject: the model that is asked.
+    """
+    count = min(CONTEXTS, subject.test.shots)
+    contexts, fresh = subject.contexts(subject.test.episodes, count)
+    return measure_several_vectors(
+        subject.model, subject.task, subject.format, fresh[::count], contexts
+    )
 
 
 @torch.inference_mode()
-def several_vectors(
+def measure_several_vectors(
     model: HookedRootModule,
     task: Task,
     format: Format,
     episodes: Episodes,
     contexts: Episodes,
 ) -> SeveralVectors:
-    """Errors of prompts of N = 0, 1, .. examples, with vectors of other contexts on their carriers.
-
-    Any model will do that is called as `model(prompt.inputs, prompt.position_ids)`. Vectors are
-    read and written at all layers between two blocks.
+    """The same, of plain data.
 
     Args:
+        model: what is asked.
         task: gives the error.
         format: its carrier is the token, of an example and of a query, that vectors are read from
             and written to.
@@ -59,7 +85,9 @@ def several_vectors(
         some = episodes[rows]
         own = contexts[slice(rows.start * per_function, rows.stop * per_function)]
         vectors = _read(model, format, own, per_function)
-        prompts = [format.context(_with_examples(some, n)) for n in range(per_function)]
+        prompts = [
+            format.context(some.some_shots(slice(-n - 1, None))) for n in range(per_function)
+        ]
         found = [_answers(model, carrier, prompt, vectors) for prompt in prompts]
         target = some.target[:, -1]
         written = torch.stack([each for _, each in found], dim=1)
@@ -84,12 +112,7 @@ def several_vectors(
                 "dummies": list(DUMMIES),
                 "way": [way for way in WAYS if way != IN_CONTEXT],
             },
-            attrs={
-                "carrier": carrier.value,
-                "task": type(task).__name__,
-                "contexts": per_function,
-                "length": contexts.shots - 1,
-            },
+            attrs=stamp(task, format, contexts=per_function, length=contexts.shots - 1),
         )
     )
 
@@ -113,7 +136,7 @@ def _check(
             f"{contexts.shots} shots and {episodes.batch} episodes of {episodes.shots}."
         )
     for n in range(count):
-        prompt = format.context(_with_examples(episodes[:1], n))
+        prompt = format.context(episodes[:1].some_shots(slice(-n - 1, None)))
         if prompt.places(carrier).count != n + 1:
             raise InputError(
                 f"A prompt of {n} examples needs {n + 1} tokens {str(carrier)!r}, one for each and "
@@ -136,20 +159,13 @@ def _queries_unseen(episodes: Episodes, contexts: Episodes) -> Bool[Tensor, " fu
     return kept
 
 
-def _with_examples(episodes: Episodes, count: int) -> Episodes:
-    """The query, and so many examples before it."""
-    parts = (episodes.x, episodes.y, episodes.target)
-    return Episodes(*(each[:, -count - 1 :] for each in parts), params=episodes.params)
-
-
 def _read(
     model: HookedRootModule, format: Format, contexts: Episodes, per_function: int
 ) -> dict[int, Float[Tensor, "dummies function context carrier d_model"]]:
     """The vectors of the last carriers of each context, by layer."""
-    last = rearrange(contexts.x[:, -1], "(f c) d -> f c d", c=per_function)
     # The dummy of the next context of the same function is the second one.
-    other = rearrange(last.roll(-1, dims=1), "f c d -> (f c) 1 d")
-    again = replace(contexts, x=torch.cat([contexts.x[:, :-1], other], dim=1))
+    row = torch.arange(contexts.batch, device=contexts.x.device).unflatten(0, (-1, per_function))
+    again = contexts.asking(contexts[row.roll(-1, dims=1).flatten()])
     streams = [residual_stream(model, format.context(each)) for each in (contexts, again)]
     vectors = {}
     for layer in range(1, streams[0].n_layers):

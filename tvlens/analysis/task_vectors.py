@@ -1,11 +1,11 @@
 """Which vectors does a model make of its contexts?"""
 
-from tvlens.analysis.shared.needs import CARRIER, asks
+from tvlens.analysis.shared.needs import CARRIER, ONE_MODEL, asks
 from tvlens.results import TaskVectors
 from tvlens.subjects import Subject
 
 
-@asks(CARRIER)
+@asks(CARRIER, ONE_MODEL)
 def task_vectors(subject: Subject, *, functions: int = 20, contexts: int = 50) -> TaskVectors:
     """The vectors at every layer and context length; geometry, decodability and disentanglement
     are read off the same ones.

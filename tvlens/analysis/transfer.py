@@ -7,16 +7,19 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
+from tvlens.analysis.shared.needs import CARRIER, LAYER, ONE_MODEL, asks
 from tvlens.base.errors import InputError
 from tvlens.base.progress import progress
 from tvlens.interventions.baselines import oracle_errors
 from tvlens.interventions.contexts import Contexts
-from tvlens.interventions.patching import Site, count_layers
+from tvlens.interventions.patching import Site, check_layer, count_layers
 from tvlens.interventions.residual_stream import last_vectors, residual_stream
+from tvlens.interventions.stamps import stamp
 from tvlens.prompts import Episodes, Format, PositionIds, carrier_of
 from tvlens.prompts.chunks import chunks
 from tvlens.results import Transfer
-from tvlens.tasks import Task
+from tvlens.subjects import Subject
+from tvlens.tasks import Task, check_same_functions
 
 LAST = slice(-1, None)
 Vectors = Float[Tensor, "episode layer d_model"]
@@ -31,8 +34,30 @@ _DIMENSIONS = {
 }
 
 
+@asks(CARRIER, ONE_MODEL, LAYER)
+def transfer(subject: Subject, *, position_ids: PositionIds | None = None) -> Transfer:
+    """Task-vector prompting with a vector of another layer, and at the positions of another length.
+
+    What the arrays mean is in `Transfer`.
+
+    Args:
+        subject: the model that is asked.
+        position_ids: those of the zero-shot prompts that vectors of other layers are written into;
+            the format's own if None.
+    """
+    return measure_transfer(
+        subject.model,
+        subject.task,
+        subject.format,
+        subject.episodes,
+        subject.queries,
+        layer=subject.layer,
+        position_ids=position_ids,
+    )
+
+
 @torch.inference_mode()
-def transfer(
+def measure_transfer(
     model: HookedRootModule,
     task: Task,
     format: Format,
@@ -42,9 +67,12 @@ def transfer(
     layer: int,
     position_ids: PositionIds | None = None,
 ) -> Transfer:
-    """Task-vector prompting with a vector of another layer, and at the positions of another length.
+    """The same, of plain data.
 
     Args:
+        model: what is asked.
+        task: gives errors and the oracle.
+        format: how examples become tokens.
         episodes: the contexts.
         queries: what the zero-shot prompts ask: other examples of the same functions
             (`fresh_queries`). Example n is asked with the vector of n examples, at all positions.
@@ -53,10 +81,11 @@ def transfer(
         position_ids: those of the zero-shot prompts that vectors of other layers are written into.
 
     Raises:
-        InputError: the model has no such layer, or there are no examples.
+        InputError: the model has no such layer, there are no examples, or queries are of other
+            functions.
     """
-    if not 0 <= layer <= count_layers(model):
-        raise InputError(f"Layer {layer} is out of range 0..{count_layers(model)} of this model.")
+    check_layer(model, layer)
+    check_same_functions(episodes, queries, shots=True)
     if episodes.shots < 2:
         raise InputError(f"Expected episodes of at least 2 shots, got {episodes.shots}.")
     first = format.first_length(carrier_of(format))
@@ -82,13 +111,7 @@ def transfer(
             for name, dims in _DIMENSIONS.items()
         },
         coords={"read": layers, "write": layers, "examples": lengths, "position": lengths},
-        attrs={
-            "layer": layer,
-            "carrier": carrier_of(format).value,
-            "format": format.name,
-            "task": type(task).__name__,
-            "position_ids": (position_ids or format.position_ids).value,
-        },
+        attrs=stamp(task, format, layer=layer, position_ids=position_ids or format.position_ids),
     )
     return Transfer(data.assign(oracle=oracle_errors(task, episodes).sel(examples=lengths)))
 
@@ -131,24 +154,35 @@ def _length_errors(
     layer: int,
 ) -> dict[str, Float[Tensor, "episode examples position"]]:
     """Errors with the vectors of every length, at the positions of every length."""
-    lengths = torch.arange(
-        format.first_length(carrier_of(format)), queries.shots, device=queries.x.device
-    )[None]
-    prompt = format.zero_shot(queries, lengths)
     site = Site(layer, carrier_of(format))
+    asked = queries.some_shots(slice(format.first_length(site.role), None))
     vectors = rearrange(
         contexts.vectors(layer, site.role), "episode length d -> (episode length) 1 d"
     )
 
     def errors(answers: Float[Tensor, "row d_y"]) -> Float[Tensor, "episode examples"]:
         answers = rearrange(answers, "(episode n) d -> episode n d", episode=queries.batch)
-        return task.error(answers, queries.target[:, format.first_length(carrier_of(format)) :])
+        return task.error(answers, asked.target)
 
     written, untouched = [], []
-    for position in lengths[0]:
-        there = format.zero_shot(queries[:1], position[None, None], PositionIds.KEEP)
-        stream = residual_stream(model, prompt.at(there.position_ids))
+    for position in range(queries.shots - asked.shots, queries.shots):
+        there = _repeated(queries.some_shots(slice(position)), asked.shots).then(_singly(asked))
+        length = torch.tensor([[position]], device=asked.x.device)
+        stream = residual_stream(model, format.zero_shot(there, length, PositionIds.KEEP))
         written.append(errors(stream.answer({site: vectors})))
         untouched.append(errors(stream.answer()))
     both = {"lengths": written, "lengths_zero_shot": untouched}
     return {name: torch.stack(each, dim=-1) for name, each in both.items()}
+
+
+def _repeated(episodes: Episodes, times: int) -> Episodes:
+    """Each episode several times over: rows "(episode time)"."""
+    rows = torch.arange(episodes.batch, device=episodes.x.device)
+    return episodes[rows.repeat_interleave(times)]
+
+
+def _singly(episodes: Episodes) -> Episodes:
+    """Each example as an episode of its own: rows "(episode shot)"."""
+    examples = (episodes.x, episodes.y, episodes.target)
+    alone = (rearrange(each, "episode shot d -> (episode shot) 1 d") for each in examples)
+    return Episodes(*alone, params=episodes.params.repeat_interleave(episodes.shots, dim=0))

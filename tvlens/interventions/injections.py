@@ -19,6 +19,7 @@ from tvlens.interventions.patching import Site, read, write
 from tvlens.models import LinearTransformer
 from tvlens.models.linear.checks import check_linear
 from tvlens.prompts import Episodes, carrier_of
+from tvlens.tasks import check_same_functions
 
 Vectors = Float[Tensor, "batch arrow width"]
 SOURCES = ("own", "another function", "random", "zero")
@@ -127,15 +128,6 @@ def with_controls(
     return torch.stack([vectors, vectors.roll(-1, 0), random, torch.zeros_like(vectors)])
 
 
-def asking(episodes: Episodes, queries: Episodes) -> Episodes:
-    """The examples of the episodes, and as the last one that of the queries."""
-    pairs = ((episodes.x, queries.x), (episodes.y, queries.y), (episodes.target, queries.target))
-    return Episodes(
-        *(torch.cat([own[:, :-1], other[:, -1:]], dim=1) for own, other in pairs),
-        params=episodes.params,
-    )
-
-
 def check_triplets(
     models: Sequence[LinearTransformer], episodes: Episodes, queries: Episodes, layer: int
 ) -> None:
@@ -146,12 +138,12 @@ def check_triplets(
         raise InputError(f"Expected models of one format, length and depth, got {sorted(kinds)}.")
     format, examples, n_layers = kinds.pop()
     carrier = carrier_of(format)
-    if episodes.shots != examples + 1 or not torch.equal(queries.params, episodes.params):
+    if episodes.shots != examples + 1:
         raise InputError(
-            f"Expected episodes of {examples + 1} shots, {examples} examples and a query, and "
-            f"queries of the same functions (`fresh_queries`); got {episodes.shots} shots, "
-            f"{episodes.batch} episodes and {queries.batch} queries."
+            f"Expected episodes of {examples + 1} shots, {examples} examples and a query, got "
+            f"{episodes.shots} shots."
         )
+    check_same_functions(episodes, queries)
     if not 0 < layer < n_layers:
         raise InputError(
             f"At layer {layer} no {carrier} holds a task that is still read; take one between two "

@@ -68,6 +68,15 @@ def count_layers(model: HookedRootModule) -> int:
     return layers
 
 
+def check_layer(model: HookedRootModule, layer: int) -> None:
+    """Raise InputError unless the model has a layer."""
+    layers = count_layers(model)
+    if not 0 <= layer <= layers:
+        raise InputError(
+            f"Layer {layer} is out of range: this model has residual boundaries 0..{layers}."
+        )
+
+
 def read(
     model: HookedRootModule, prompt: Prompt, site: Site | QuerySite
 ) -> Float[Tensor, "batch token d_model"]:
@@ -139,13 +148,9 @@ def residual_name(model: HookedRootModule, layer: int) -> str:
     Raises:
         InputError: a layer that the model does not have.
     """
-    layers = count_layers(model)
-    if not 0 <= layer <= layers:
-        raise InputError(
-            f"Layer {layer} is out of range: this model has residual boundaries 0..{layers}."
-        )
-    if layer == layers:
-        return f"blocks.{layers - 1}.hook_resid_post"
+    check_layer(model, layer)
+    if layer == count_layers(model):
+        return f"blocks.{layer - 1}.hook_resid_post"
     return f"blocks.{layer}.hook_resid_pre"
 
 

@@ -8,6 +8,7 @@ from transformer_lens import HookedRootModule
 from tvlens.base.progress import progress
 from tvlens.interventions.contexts import Contexts
 from tvlens.interventions.patching import count_layers
+from tvlens.interventions.stamps import stamp
 from tvlens.prompts import Episodes, Format, carrier_of
 from tvlens.prompts.chunks import chunks
 from tvlens.results import TaskVectors
@@ -54,12 +55,7 @@ def read_task_vectors(
             "period": ("param", [float(each.period or np.nan) for each in described]),
             "target": list(targets),
         },
-        attrs={
-            "carrier": carrier.value,
-            "format": format.name,
-            "task": type(task).__name__,
-            "carrier_sees_query": int(format.carrier_sees_query),
-        },
+        attrs=stamp(task, format, carrier_sees_query=int(format.carrier_sees_query)),
     )
     estimates = best_estimates(task, episodes)
     if estimates is not None:

@@ -216,6 +216,11 @@ class HookedTransformer(HookedRootModule):
         """Number of blocks."""
         return self.config.n_layers
 
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens that the position table holds; None where positions need none."""
+        return self.config.n_ctx if self.config.positions is Positions.LEARNED else None
+
     def forward(
         self,
         inputs: Float[Tensor, "batch position d"] | Int[Tensor, "batch position"],
@@ -284,12 +289,12 @@ class HookedTransformer(HookedRootModule):
             residual = self.hook_embed(inputs.to(self.W_E.dtype) @ self.W_E)
         else:
             residual = self.hook_embed(F.embedding(inputs, self.W_E))
-        if self.config.positions is not Positions.LEARNED:
+        if self.max_tokens is None:
             return residual
-        if inputs.shape[1] > self.config.n_ctx:
+        if inputs.shape[1] > self.max_tokens:
             raise InputError(
                 f"The prompt has {inputs.shape[1]} tokens, this model's position table holds "
-                f"{self.config.n_ctx}. Give fewer examples, or train with a larger n_ctx, rotary "
+                f"{self.max_tokens}. Give fewer examples, or train with a larger n_ctx, rotary "
                 "positions or none."
             )
         return residual + self.hook_pos_embed(F.embedding(position_ids, self.W_pos))

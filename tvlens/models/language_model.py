@@ -33,6 +33,11 @@ class LanguageModel(HookedRootModule):
         return self.bridge.cfg.n_layers
 
     @property
+    def max_tokens(self) -> int:
+        """Tokens that the model has learned positions for."""
+        return self.bridge.cfg.n_ctx
+
+    @property
     def blocks(self) -> Any:
         """The blocks, as TransformerLens names their parts."""
         return self.bridge.blocks

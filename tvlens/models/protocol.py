@@ -81,6 +81,13 @@ def is_causal(model: Any) -> bool:
     return getattr(model, "causal", False) is True
 
 
+def max_tokens(model: Any) -> int | None:
+    """How many tokens a prompt of a model may have (`model.max_tokens`); None if it does not say,
+    or if there is no limit.
+    """
+    return getattr(model, "max_tokens", None)
+
+
 def check_causal(model: Any, what: str) -> None:
     """Raise InputError unless a model says that it is causal.
 

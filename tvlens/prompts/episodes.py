@@ -3,7 +3,8 @@
 import hashlib
 from dataclasses import dataclass
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -42,10 +43,21 @@ class Episodes:
             found.update(each.cpu().numpy().tobytes())
         return found.hexdigest()[:16]
 
-    def __getitem__(self, rows: slice) -> "Episodes":
-        """Some of the episodes."""
+    def __getitem__(self, rows: slice | Int[Tensor, " row"]) -> "Episodes":
+        """Some of the episodes, in any order."""
         return Episodes(self.x[rows], self.y[rows], self.target[rows], self.params[rows])
 
     def some_shots(self, shots: slice) -> "Episodes":
         """The same episodes with some of their examples."""
         return Episodes(self.x[:, shots], self.y[:, shots], self.target[:, shots], self.params)
+
+    def then(self, others: "Episodes") -> "Episodes":
+        """The examples of both, of the same functions."""
+        pairs = ((self.x, others.x), (self.y, others.y), (self.target, others.target))
+        return Episodes(*(torch.cat(pair, dim=1) for pair in pairs), params=self.params)
+
+    def asking(self, queries: "Episodes") -> "Episodes":
+        """The same contexts with another query: in place of the last example stands the last of
+        `queries`, of the same functions.
+        """
+        return self.some_shots(slice(-1)).then(queries.some_shots(slice(-1, None)))

@@ -45,6 +45,15 @@ class TaskVectors(Result):
                 f"sample_contexts(task, functions=.., contexts=.., ..)."
             )
 
+    def check_layer(self, layer: int) -> None:
+        """Raise InputError unless there are vectors of a layer."""
+        layers = self.data.layer.values
+        if layer not in layers:
+            raise InputError(
+                f"Layer {layer} is out of range: these vectors are of residual boundaries "
+                f"{layers[0]}..{layers[-1]}."
+            )
+
     def after(self, examples: int | None = None) -> xr.DataArray:
         """Vectors (episode, layer, component) after a number of examples; the longest if None.
 

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
 from tvlens.base.errors import InputError
 from tvlens.prompts import Episodes
-from tvlens.tasks import Task
+from tvlens.tasks import Task, check_same_functions
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,10 @@ class Trial:
         """
         if episodes.shots < 2:
             raise InputError("A context needs an example before the query; draw 2 shots or more.")
-        if not torch.equal(episodes.params, queries.params):
-            raise InputError(
-                "The queries are of other functions than the episodes; draw them with "
-                "fresh_queries(task, episodes, ..)."
-            )
-        asked = _joined(_examples(episodes, slice(-1, None)), _examples(queries, slice(-1, None)))
-        return cls(_examples(episodes, slice(None, -1)), asked)
+        check_same_functions(episodes, queries)
+        last = slice(-1, None)
+        asked = episodes.some_shots(last).then(queries.some_shots(last))
+        return cls(episodes.some_shots(slice(-1)), asked)
 
     @property
     def examples(self) -> int:
@@ -63,7 +59,7 @@ class Trial:
 
     def asking(self, query: int) -> Episodes:
         """The contexts followed by one of the queries."""
-        return _joined(self.context, _examples(self.queries, slice(query, query + 1)))
+        return self.context.then(self.queries.some_shots(slice(query, query + 1)))
 
     def selecting(self, order: Tensor) -> "Trial":
         """The same queries after some of the examples of the context, in some order.
@@ -179,15 +175,3 @@ def are_symbols(values: Float[Tensor, "batch shot d"]) -> bool:
     """Whether vectors are one-hot symbols."""
     binary = (values == 0) | (values == 1)
     return values.shape[-1] > 1 and bool((binary.all(-1) & (values.sum(-1) == 1)).all())
-
-
-def _examples(episodes: Episodes, which: slice) -> Episodes:
-    x, y, target = (each[:, which] for each in (episodes.x, episodes.y, episodes.target))
-    return Episodes(x, y, target, episodes.params)
-
-
-def _joined(first: Episodes, second: Episodes) -> Episodes:
-    """The examples of both, of the same functions."""
-    fields = ("x", "y", "target")
-    both = {name: torch.cat([getattr(e, name) for e in (first, second)], 1) for name in fields}
-    return Episodes(**both, params=first.params)

@@ -3,6 +3,7 @@
 from tvlens.tasks.base import (
     Task,
     check_relabelled,
+    check_same_functions,
     fresh_queries,
     oracle_predictions,
     relabelled,
@@ -53,6 +54,7 @@ __all__ = [
     "bijection_of",
     "check_bijection",
     "check_relabelled",
+    "check_same_functions",
     "describe_parameters",
     "fresh_queries",
     "oracle_predictions",

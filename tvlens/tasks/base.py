@@ -136,6 +136,27 @@ def check_relabelled(episodes: Episodes, corrupted: Episodes) -> None:
         )
 
 
+def check_same_functions(
+    episodes: Episodes, others: Episodes, what: str = "queries", *, shots: bool = False
+) -> None:
+    """Raise InputError unless others are of the same functions as the episodes, one for one.
+
+    Args:
+        what: what the others are called.
+        shots: whether they must have as many examples.
+    """
+    if not torch.equal(episodes.params, others.params):
+        raise InputError(
+            f"The {what} are of other functions than the episodes; draw both one for one: "
+            "fresh_queries(task, episodes, ..) gives queries of the same functions."
+        )
+    if shots and others.shots != episodes.shots:
+        raise InputError(
+            f"The {what} have {others.shots} shots and the episodes {episodes.shots}; draw as many "
+            "of both."
+        )
+
+
 def oracle_predictions(
     task: Task, episodes: Episodes, queries: Episodes
 ) -> Float[Tensor, "batch shot d_y"]:

@@ -17,6 +17,7 @@ from tvlens.interventions.patching import count_layers
 from tvlens.models import LinearTransformer
 from tvlens.models.linear.weights import structured_layers
 from tvlens.prompts import PAIRWISE, TRIPLET, AlignedPrompt
+from tvlens.prompts.word_answers import WordAnswers
 from tvlens.shifts.base import are_symbols
 from tvlens.subjects import Subject, check_subject
 from tvlens.tasks import MatrixRegression, SymbolMaps, sample_episodes
@@ -79,6 +80,36 @@ def _carrier_late(subject: Subject) -> str | None:
     return (
         f"Each prompt needs a carrier for each example and the query, and in format "
         f"{format.name!r} a prompt without examples has none. Take zxy or arrow."
+    )
+
+
+def _several_models(subject: Subject) -> str | None:
+    if len(subject.models) == 1:
+        return None
+    return (
+        f"This asks one model, and the subject has {len(subject.models)} that differ in their "
+        "seed. Ask each by itself: `subject.alone(0)`, ..."
+    )
+
+
+def _no_layer(subject: Subject) -> str | None:
+    named = subject.asked_layer is not None
+    prescribed = subject.training is not None and subject.training.tvp_layer is not None
+    if named or prescribed or count_layers(subject.models[0]) > 1:
+        return None
+    return (
+        "A model of one block has no layer between two blocks to choose; name one: "
+        "`asked_layer=1` of the subject."
+    )
+
+
+def _judged_by_word(subject: Subject) -> str | None:
+    if not isinstance(subject.format.context(_few(subject)).answers, WordAnswers):
+        return None
+    return (
+        f"Answers are compared with those to another function or vector, and in format "
+        f"{subject.format.name!r} an answer of several tokens is only known to be right or wrong. "
+        "Take a format of one token for each role."
     )
 
 
@@ -239,6 +270,12 @@ CARRIER = Need(_no_carrier)
 """A token that holds the task vector."""
 CARRIER_IN_EVERY_PROMPT = Need(_carrier_late)
 """A carrier for the query too, where no example is shown."""
+ONE_MODEL = Need(_several_models)
+"""One model, and not one for each of several seeds."""
+LAYER = Need(_no_layer)
+"""A layer to read and write vectors at."""
+WHOLE_ANSWERS = Need(_judged_by_word)
+"""Answers that can be compared with more than the right one."""
 PATTERNS = Need(_lacks_hook("attn.hook_pattern", "attention patterns"))
 """Attention patterns."""
 HEADS = Need(_lacks_hook("attn.hook_z", "attention heads"))

@@ -11,9 +11,10 @@ from transformer_lens import HookedRootModule
 
 from tvlens.base.errors import InputError
 from tvlens.base.progress import progress
-from tvlens.interventions.patching import Site, count_layers
+from tvlens.interventions.patching import Site, check_layer
 from tvlens.interventions.residual_stream import residual_stream
-from tvlens.models import HookedTransformer, Positions
+from tvlens.interventions.stamps import stamp
+from tvlens.models.protocol import max_tokens
 from tvlens.prompts import Format, PositionIds, carrier_of
 from tvlens.prompts.chunks import chunks
 from tvlens.shifts import Shift, Trial
@@ -55,16 +56,19 @@ def shifted_errors(
     Raises:
         InputError: before any pass, if a shift or a layer does not fit the task or the model.
     """
-    if not 0 <= layer <= count_layers(model):
-        raise InputError(
-            f"Layer {layer} is out of range: this model has residual boundaries "
-            f"0..{count_layers(model)}."
-        )
+    check_layer(model, layer)
     names = [shift.name for shift in shifts]
     if len(set(names)) < len(names):
         raise InputError(f"Two shifts have the same name: {', '.join(sorted(names))}.")
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-    lengths = [_rehearsed_length(model, format, task, trial, shift) for shift in shifts]
+    lengths = [_rehearsed_length(task, trial, shift) for shift in shifts]
+    for shift, examples in zip(shifts, lengths, strict=True):
+        if not _takes(model, format, examples):
+            raise InputError(
+                f"{shift.name!r} needs prompts of {format.n_tokens(examples + 1)} tokens, and this "
+                f"model takes {max_tokens(model)}. Leave the shift out, or train a model that "
+                "takes more."
+            )
     errors = []
     for shift in progress(shifts, "shifting"):
         own = Generator(generator.device).manual_seed(seed)
@@ -79,40 +83,42 @@ def shifted_errors(
             "examples": ("shift", lengths),
             "oracle_knows": ("shift", [int(shift.aware(task) is not None) for shift in shifts]),
         },
-        attrs={
-            "layer": layer,
-            "carrier": carrier_of(format).value,
-            "format": format.name,
-            "task": type(task).__name__,
-            "position_ids": (position_ids or format.position_ids).value,
-            "episodes": _fingerprint(task, trial, seed),
-        },
+        attrs=stamp(
+            task,
+            format,
+            layer=layer,
+            position_ids=position_ids or format.position_ids,
+            episodes=_fingerprint(task, trial, seed),
+        ),
     )
 
 
-def _rehearsed_length(
-    model: HookedRootModule, format: Format, task: Task, trial: Trial, shift: Shift
-) -> int:
+def fitting(
+    model: HookedRootModule, format: Format, task: Task, trial: Trial, shifts: Sequence[Shift]
+) -> tuple[tuple[Shift, ...], tuple[Shift, ...]]:
+    """The shifts whose contexts fit the model, and those whose are too long for it."""
+    fit, too_long = [], []
+    for shift in shifts:
+        taken = _takes(model, format, _rehearsed_length(task, trial, shift))
+        (fit if taken else too_long).append(shift)
+    return tuple(fit), tuple(too_long)
+
+
+def _rehearsed_length(task: Task, trial: Trial, shift: Shift) -> int:
     """The length of the context under a shift, tried on the first episode.
 
     Raises:
-        InputError: the shift does not fit the task, or its contexts do not fit into the model.
+        InputError: the shift does not fit the task.
     """
     shift.check(task, trial)
     generator = Generator(trial.context.x.device).manual_seed(0)
-    examples = shift.apply(task, trial[:1], generator=generator).examples
-    tokens = format.n_tokens(examples + 1)
-    if (
-        isinstance(model, HookedTransformer)
-        and model.config.positions is Positions.LEARNED
-        and tokens > model.config.n_ctx
-    ):
-        raise InputError(
-            f"{shift.name!r} needs prompts of {tokens} tokens, and this model's position table "
-            f"holds {model.config.n_ctx}. Leave the shift out, or train with a larger n_ctx, "
-            "rotary positions or none."
-        )
-    return examples
+    return shift.apply(task, trial[:1], generator=generator).examples
+
+
+def _takes(model: HookedRootModule, format: Format, examples: int) -> bool:
+    """Whether contexts of so many examples fit into a model."""
+    most = max_tokens(model)
+    return most is None or format.n_tokens(examples + 1) <= most
 
 
 def _errors(

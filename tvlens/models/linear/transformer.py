@@ -190,6 +190,11 @@ class LinearTransformer(HookedRootModule):
         """Whether no token sees those to the right of it."""
         return self.config.causal
 
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens that there are positions for; None where the format needs none."""
+        return self.format.n_tokens(self.examples + 1) if self.format.ordered else None
+
     def sample_kept(
         self, batch: int, *, generator: torch.Generator
     ) -> Bool[Tensor, "layer batch position"]:
@@ -219,11 +224,10 @@ class LinearTransformer(HookedRootModule):
                 f"The inputs are {inputs.shape[-1]} wide, this model reads 2 x {self.d}: an x half "
                 "and a y half. Make them with a ColumnFormat."
             )
-        tokens = self.format.n_tokens(self.examples + 1)
-        if self.format.ordered and inputs.shape[1] > tokens:
+        if self.max_tokens is not None and inputs.shape[1] > self.max_tokens:
             raise InputError(
-                f"The prompt has {inputs.shape[1]} tokens, this model has positions for {tokens}: "
-                f"{self.examples} examples and a query, {self.format.name}."
+                f"The prompt has {inputs.shape[1]} tokens, this model has positions for "
+                f"{self.max_tokens}: {self.examples} examples and a query, {self.format.name}."
             )
         expected = (self.n_layers, *inputs.shape[:2])
         if kept is not None and kept.shape != expected:
