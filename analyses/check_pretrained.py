@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from command_line import parse, plain_errors
+from study import shipped
 from tqdm import tqdm
 
 import tvlens as tvl
@@ -38,7 +39,7 @@ def main(config: Check) -> None:
     """Measure all pairs and print a table."""
     if config.episodes < 10:
         raise tvl.InputError(f"--episodes {config.episodes} is too few for intervals; give 10.")
-    names = tvl.list_pretrained()
+    names = shipped(tvl.TokenFormat)
     means = {name: measure(name, config) for name in tqdm(names, desc="measuring", unit="model")}
     rows = [("model", "quantity", "value", "95% interval", "target", "")]
     for name in names:

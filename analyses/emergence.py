@@ -43,12 +43,12 @@ def small_pair(config: EmergenceStudy) -> Sources:
     vanilla, tvp = (tvl.PRESETS[f"linear-{each}-small"] for each in ("vanilla", "tvp"))
     folders: dict[str, str | Path] = {}
     for name, experiment in (("emergence-vanilla", vanilla), ("emergence-tvp", tvp)):
-        weight = experiment.objective.tvp_weight
+        prescribed = 2 if experiment.objective.prescribed_layer else 0
         experiment = replace(
             experiment,
             task=tvl.LinearRegression(d=2),
             model=replace(experiment.model, n_layers=3, d_model=32),
-            objective=replace(experiment.objective, tvp_layer=2 if weight else 0),
+            objective=replace(experiment.objective, tvp_layer=prescribed),
             train=replace(experiment.train, steps=800, examples=6, warmup=50),
         )
         folder = config.runs / name

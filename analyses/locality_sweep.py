@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import tyro
-from study import Models, Script, Sources, Study, Subject, digest, load_model, named_models
+from study import Models, Script, Sources, Study, Subject, digest, load_model, named_models, shipped
 
 import tvlens as tvl
 from tvlens.base.devices import choose_device
@@ -38,8 +38,8 @@ Example: python analyses/locality_sweep.py --grid.tasks offset --grid.seeds 0 1 
 class Grid:
     """Models to train, one for each combination; none if no task is named."""
 
-    tasks: tuple[Literal["linear", "sinusoid", "offset"], ...] = ()
-    """Task families."""
+    tasks: tuple[str, ...] = ()
+    """Names of tasks as presets have them: linear, sinusoid, offset, .."""
     formats: tuple[tvl.TokenFormat, ...] = (tvl.ZXY,)
     """Prompt formats."""
     depths: tuple[int, ...] = ()
@@ -124,7 +124,7 @@ def sources(config: Sweep) -> Sources:
             states = tvl.train_run(experiment, folder, device=config.device, resume=True)
             for _ in progress(states, f"training {name}", experiment.train.steps):
                 pass
-    return vanilla_first(named or {name: name for name in tvl.list_pretrained()})
+    return vanilla_first(named or {name: name for name in shipped(tvl.TokenFormat)})
 
 
 def vanilla_first(named: Sources) -> Sources:

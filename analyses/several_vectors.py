@@ -11,6 +11,7 @@ import tyro
 from study import Script, Study, Subject
 
 import tvlens as tvl
+from tvlens.prompts import carrier_of
 
 DESCRIPTION = """Errors of prompts of 0 to 4 examples with one vector on the last carrier, and with
 one on each: of several contexts, of one, or the same.
@@ -30,10 +31,8 @@ class VectorsStudy(Study):
 
 def fits(run: tvl.Run) -> bool:
     """Whether each prompt has a carrier for each example and the query, and a layer for vectors."""
-    return (
-        run.experiment.format.first_length(run.experiment.format.carrier) == 0
-        and run.model.n_layers > 1
-    )
+    format = run.experiment.format
+    return format.first_length(carrier_of(format)) == 0 and run.model.n_layers > 1
 
 
 def analyse(subject: Subject) -> tvl.SeveralVectors:

@@ -82,7 +82,8 @@ class Subject:
     @property
     def asked(self) -> tuple[tvl.HookedTransformer, tvl.Task, tvl.TokenFormat]:
         """What every analysis takes first."""
-        return self.run.model, self.run.experiment.task, self.run.experiment.format
+        format: Any = self.run.experiment.format  # `load_model` gives no other.
+        return self.run.model, self.run.experiment.task, format
 
     @property
     def shots(self) -> int:
@@ -109,11 +110,11 @@ class Subject:
     @functools.cached_property
     def layer(self) -> int:
         """Where its vectors are read and written."""
-        objective = self.run.experiment.objective
         if self.config.layer is not None:
             return self.config.layer
-        if objective.tvp_weight > 0:
-            return objective.tvp_layer
+        prescribed = self.run.experiment.objective.prescribed_layer
+        if prescribed is not None:
+            return prescribed
         seed = self.config.seed + DEVELOPMENT_SEED
         episodes, queries = self._sample(seed, self.run.experiment.task)
         return tvl.best_layer(*self.asked, episodes, queries)
@@ -280,20 +281,38 @@ def named_models(models: Sequence[str]) -> dict[str, str | Path]:
     named: dict[str, str | Path] = {}
     for model in models:
         # What has a slash is a path, there or not.
-        shipped = model in tvl.list_pretrained() or not ("/" in model or Path(model).exists())
-        name = model if shipped else Path(model).resolve().name
+        ships = model in tvl.list_pretrained() or not ("/" in model or Path(model).exists())
+        name = model if ships else Path(model).resolve().name
         if name in named:
             raise tvl.InputError(f"Two models are called {name!r}; rename one of the folders.")
-        named[name] = model if shipped else Path(model)
+        named[name] = model if ships else Path(model)
     return named
 
 
 @functools.cache
 def load_model(model: str | Path, device: str | None) -> tvl.Run:
-    """The run of a shipped model or of a folder."""
+    """The run of a shipped model or of a folder, whose prompts are tokens.
+
+    Raises:
+        InputError: there is none, or its prompts are columns.
+    """
     if isinstance(model, str):
-        return tvl.load_pretrained(model, device=device)
-    return tvl.load_run(model, device=device)
+        run = tvl.load_pretrained(model, device=device)
+    else:
+        run = tvl.load_run(model, device=device)
+    if not isinstance(run.experiment.format, tvl.TokenFormat):
+        raise tvl.InputError(
+            f"{str(model)!r} is a linear transformer, whose prompts are columns; this script asks "
+            "models whose prompts are tokens. `python analyses/linear_theory.py` asks those."
+        )
+    return run
+
+
+def shipped(format: type[tvl.Format]) -> list[str]:
+    """Names of the models that ship whose prompts are of one kind of format."""
+    names = tvl.list_pretrained()
+    runs = {name: tvl.load_pretrained(name, device="cpu") for name in names}
+    return [name for name in names if isinstance(runs[name].experiment.format, format)]
 
 
 def digest(data: object) -> str:

@@ -15,7 +15,6 @@ import tvlens as tvl
 from tvlens.base.errors import did_you_mean
 
 DEFAULT_PRESET = "linear-tvp-small"
-PRESETS: dict[str, tvl.Experiment | tvl.LinearExperiment] = {**tvl.PRESETS, **tvl.LINEAR_PRESETS}
 DESCRIPTION = f"""Train one model and leave a run folder.
 
 Start from a preset and change what you like; every field of the experiment is an option below, and
@@ -26,7 +25,7 @@ or less.
 
 Ctrl-C and SIGTERM leave a checkpoint; --resume continues from it as if nothing had happened.
 
-Presets: {", ".join(PRESETS)}
+Presets: {", ".join(tvl.PRESETS)}
 
 Example: python analyses/train.py --preset offset-tvp-small --seed 1 --out runs/offset-1"""
 
@@ -35,13 +34,13 @@ Example: python analyses/train.py --preset offset-tvp-small --seed 1 --out runs/
 class Training:
     """One training."""
 
-    experiment: Annotated[tvl.Experiment | tvl.LinearExperiment, tyro.conf.arg(name="")]
+    experiment: Annotated[tvl.Experiment, tyro.conf.arg(name="")]
     """What to train."""
     preset: str = DEFAULT_PRESET
     """The experiment to start from."""
     seeds: tuple[int, ...] = ()
-    """Of linear transformers: train from all of these seeds in one batch, which is faster than one
-    after the other, into a run folder OUT/seed-K each. The experiment's own seed is not used."""
+    """Train from all of these seeds in one batch, into one run folder, each as it would alone: of
+    small models faster than one after the other. The experiment's own seed is not used."""
     out: Path | None = None
     """The run folder; runs/PRESET if not given."""
     device: str | None = None
@@ -61,7 +60,9 @@ class Training:
 def main(config: Training) -> None:
     """Train, with a progress bar, until done or interrupted."""
     out = config.out or Path("runs") / config.preset
-    experiment = all_seeds(config) if config.seeds else config.experiment
+    experiment = config.experiment
+    if config.seeds:
+        experiment = tvl.Seeds(experiment, config.seeds)
     states = tvl.train_run(
         experiment,
         out,
@@ -76,7 +77,7 @@ def main(config: Training) -> None:
     with bar:
         for state in states:
             bar.update(state.step - bar.n)
-            if state.rows and state.rows[-1][0] == state.step:
+            if state.rows and state.rows[-1].step == state.step:
                 bar.set_postfix(latest_losses(state), refresh=False)
             if interruption.came and state.step < total:
                 states.close()
@@ -88,21 +89,10 @@ def main(config: Training) -> None:
         raise SystemExit(130)
 
 
-def all_seeds(config: Training) -> "tvl.LinearSeeds":
-    """The experiment from several seeds at once."""
-    if isinstance(config.experiment, tvl.LinearExperiment) and not config.snapshots:
-        return tvl.LinearSeeds(config.experiment, config.seeds)
-    raise tvl.InputError(
-        "--seeds trains linear transformers only, without --snapshots; train the seeds of "
-        f"{config.preset} one after the other, with --seed."
-    )
-
-
 def latest_losses(state: "tvl.TrainState") -> dict[str, str]:
-    """The last means that were logged, over all models that train; without what is not trained."""
-    step = state.rows[-1][0]
-    last = np.array([row for row in state.rows if row[0] == step]).mean(0)
-    losses = {"icl": last[2], "tvp": last[3]}
+    """The last means that were logged, over all seeds; without what is not trained."""
+    row = state.rows[-1]
+    losses = {"icl": np.mean(row.icl), "tvp": np.mean(row.tvp)}
     return {name: f"{loss:.4f}" for name, loss in losses.items() if not np.isnan(loss)}
 
 
@@ -111,14 +101,14 @@ def preset_named(arguments: list[str]) -> str:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", default=DEFAULT_PRESET)
     name = parser.parse_known_args(arguments)[0].preset
-    if name not in PRESETS:
-        raise tvl.InputError(f"There is no preset {name!r}.{did_you_mean(name, PRESETS)}")
+    if name not in tvl.PRESETS:
+        raise tvl.InputError(f"There is no preset {name!r}.{did_you_mean(name, tvl.PRESETS)}")
     return name
 
 
 if __name__ == "__main__":
     with plain_errors():
         preset = preset_named(sys.argv[1:])
-        config = parse(Training, Training(PRESETS[preset], preset), DESCRIPTION)
+        config = parse(Training, Training(tvl.PRESETS[preset], preset), DESCRIPTION)
         with quietly(config.quiet):
             main(config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import information_flow
 import pandas as pd
 from claims import Chapter, Claim, Story, lies
+from study import shipped
 
 import tvlens as tvl
 from chapters.shipped import score, side_by_side, subject
@@ -18,7 +19,7 @@ def told(story: Story) -> Chapter:
     """The order of the steps in all softmax models that ship."""
     found = {
         name: information_flow.analyse(subject(name, story, story.episodes // 8))
-        for name in tvl.list_pretrained()
+        for name in shipped(tvl.TokenFormat)
     }
     scores = {name: each.scores() for name, each in found.items()}
     drawn = {name: found[name] for name in DRAWN}

@@ -19,7 +19,7 @@ TASK = tvl.MatrixRegression()
 
 def models(name: str, device: torch.device) -> list[tvl.LinearTransformer]:
     """The models of all seeds."""
-    return [run.model for run in tvl.load_pretrained_linear(name, device=str(device))]
+    return [run.model for run in tvl.load_seeds(name, device=str(device))]
 
 
 def sample(story: Story, shots: int, times: float = 1) -> tvl.Episodes:

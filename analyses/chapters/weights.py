@@ -50,7 +50,7 @@ def structure(
     name: str, device: torch.device, task: tvl.MatrixRegression = TASK
 ) -> tvl.LearnedStructure:
     """The weights of a model, beside those that training started from and the sets of a task."""
-    runs = tvl.load_pretrained_linear(name, device=str(device))
+    runs = tvl.load_seeds(name, device=str(device))
     return tvl.analysis.learned_structure(
         [run.model for run in runs],
         task,

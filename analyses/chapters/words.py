@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import vocabulary
 from claims import Chapter, Claim, Story, lies
+from study import shipped
 
 import tvlens as tvl
 from chapters.shipped import score, side_by_side, subject
@@ -13,7 +14,7 @@ def told(story: Story) -> Chapter:
     """Vectors of all models of symbols that ship, through the final norm and the unembedding."""
     subjects = [
         subject(name, story, story.episodes // 4)
-        for name in tvl.list_pretrained()
+        for name in shipped(tvl.TokenFormat)
         if vocabulary.is_symbolic(tvl.load_pretrained(name, device=str(story.on)))
     ]
     found = {each.name: vocabulary.analyse(each) for each in subjects}

@@ -1,7 +1,7 @@
 """Everything that was found out about some models, on one page."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from datetime import date
 from enum import Enum
 from pathlib import Path
@@ -160,25 +160,26 @@ def _training(runs: Mapping[str, Run]) -> list[Section]:
     ]
 
 
-def _described(task: Any) -> str:
-    """A task with its settings."""
-    settings = {field.name: getattr(task, field.name) for field in fields(task)}
-    named = [f"{k}={v.value if isinstance(v, Enum) else v}" for k, v in settings.items()]
-    return f"{type(task).__name__}({', '.join(named)})"
+def _described(value: Any) -> str:
+    """A dataclass, a task say, with its settings."""
+    if isinstance(value, Enum):
+        return str(value.value)
+    if not is_dataclass(value):
+        return str(value)
+    named = [f"{each.name}={_described(getattr(value, each.name))}" for each in fields(value)]
+    return f"{type(value).__name__}({', '.join(named)})"
 
 
 def _facts(run: Run) -> dict[str, str]:
     experiment: Experiment = run.experiment
-    model, train, objective = experiment.model, experiment.train, experiment.objective
-    weight = objective.tvp_weight
+    train = experiment.train
     parameters = sum(each.numel() for each in run.model.parameters())
     return {
         "task": _described(experiment.task),
         "prompt format": experiment.format.name,
-        "layers x width, heads": f"{model.n_layers} x {model.d_model}, {model.n_heads}",
+        "model": _described(experiment.model),
         "parameters": f"{parameters:,}",
-        "positions": model.positions.value,
-        "loss": f"ICL + {weight:g} TVP at layer {objective.tvp_layer}" if weight else "ICL",
+        "loss": _described(experiment.objective),
         "examples": f"up to {train.examples}",
         "optimiser": f"{type(train.optimizer).__name__} {train.optimizer.learning_rate:g}",
         "steps x batch": f"{train.steps:,} x {train.batch}",
