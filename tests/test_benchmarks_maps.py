@@ -16,7 +16,6 @@ from sizes import Size
 from timing import Where
 
 from tests.running import Script
-from tvlens.analysis import locality_map
 
 TINY = ["--d-model", "16", "--examples", "3"]
 

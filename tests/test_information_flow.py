@@ -20,6 +20,8 @@ from tests.planted_flow import FlowModel
 from tests.random_models import data, double_model, each_format, losses_of
 from tests.readme_example import python_blocks
 from tests.running import Script
+from tvlens.analysis.information_flow import measure_information_flow
+from tvlens.analysis.saliency_map import measure_saliency_map
 from tvlens.interventions.baselines import task_vector_errors, zero_shot_errors
 from tvlens.interventions.hooks import hooked_pass
 from tvlens.prompts import ARROW, ZXY, Episodes, TokenFormat
@@ -39,9 +41,7 @@ def planted_data(batch: int = 40) -> tuple[Episodes, Episodes]:
 def planted_flow(format: TokenFormat, concat: int = 1, form: int = 3) -> tvl.InformationFlow:
     model = FlowModel(format, 4, concat, form, WEIGHTS)
     untrained = FlowModel(format, 4, 2, 3, WEIGHTS)
-    return tvl.analysis.information_flow(
-        model, CONSTANT, format, *planted_data(), untrained=untrained
-    )
+    return measure_information_flow(model, CONSTANT, format, *planted_data(), untrained=untrained)
 
 
 @each_format
@@ -86,7 +86,7 @@ def test_flows_are_attention_times_finite_differences_of_the_loss(format: TokenF
     episodes, queries = (
         Episodes(e.x[:2, :3], e.y[:2, :3], e.target[:2, :3], e.params[:2]) for e in all_of[:2]
     )
-    result = tvl.analysis.information_flow(
+    result = measure_information_flow(
         model, TASK, format, episodes, queries, untrained=double_model(format)
     )
     prompt, step = format.context(episodes), 1e-5
@@ -116,10 +116,8 @@ def test_flows_are_attention_times_finite_differences_of_the_loss(format: TokenF
 @each_format
 def test_the_flows_are_parts_of_the_saliency_map(format: TokenFormat):
     model, (episodes, queries, _) = double_model(format), data()
-    flow = tvl.analysis.information_flow(
-        model, TASK, format, episodes, queries, untrained=model
-    ).data
-    kinds = tvl.analysis.saliency_map(model, TASK, format, episodes).data
+    flow = measure_information_flow(model, TASK, format, episodes, queries, untrained=model).data
+    kinds = measure_saliency_map(model, TASK, format, episodes).data
     for measure in ("per_head", "joint"):
         rows, edges = flow.sel(weights="trained", measure=measure), kinds[measure]
         np.testing.assert_allclose(rows.y_to_all, edges.sel(query="y").sum("key"), rtol=1e-5)
@@ -133,9 +131,7 @@ def test_the_flows_are_parts_of_the_saliency_map(format: TokenFormat):
 @each_format
 def test_errors_are_those_of_task_vector_prompting(format: TokenFormat):
     model, (episodes, queries, _) = double_model(format), data()
-    found = tvl.analysis.information_flow(
-        model, TASK, format, episodes, queries, untrained=model
-    ).data
+    found = measure_information_flow(model, TASK, format, episodes, queries, untrained=model).data
     common = (model, TASK, format)
     with torch.no_grad():
         tvp = [task_vector_errors(*common, episodes, queries, layer)[:, -1] for layer in range(4)]
@@ -146,9 +142,7 @@ def test_errors_are_those_of_task_vector_prompting(format: TokenFormat):
 
 def test_recency_is_the_rank_correlation_of_the_mean_saliency():
     model, (episodes, queries, _) = double_model(), data()
-    result = tvl.analysis.information_flow(
-        model, TASK, ZXY, episodes, queries, untrained=double_model()
-    )
+    result = measure_information_flow(model, TASK, ZXY, episodes, queries, untrained=double_model())
     means = result.data.carrier_to_y.mean("episode")
     for block in (1, 2):
         one = {"weights": "trained", "measure": "joint", "block": block}
@@ -179,9 +173,9 @@ def test_without_a_vector_that_works_there_is_no_order():
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     model, (episodes, queries, _) = double_model(), data()
     arguments = (model, TASK, ZXY, episodes, queries)
-    whole = tvl.analysis.information_flow(*arguments, untrained=model)
+    whole = measure_information_flow(*arguments, untrained=model)
     monkeypatch.setitem(tvlens.prompts.chunks.TOKENS_AT_ONCE, "cpu", 30)
-    pieces = tvl.analysis.information_flow(*arguments, untrained=model)
+    pieces = measure_information_flow(*arguments, untrained=model)
     xr.testing.assert_allclose(pieces.data, whole.data, rtol=1e-6)
 
 
@@ -189,10 +183,10 @@ def test_what_cannot_be_asked_is_refused():
     model, (episodes, queries, _) = double_model(), data()
     planted = planted_model(3, 1, 2, 3)
     with pytest.raises(tvl.InputError, match=r"no hook point 'blocks\.0\.attn\.hook_pattern'"):
-        tvl.analysis.information_flow(planted, TASK, ZXY, episodes, queries, untrained=model)
+        measure_information_flow(planted, TASK, ZXY, episodes, queries, untrained=model)
     short = Episodes(episodes.x[:, :2], episodes.y[:, :2], episodes.target[:, :2], episodes.params)
     with pytest.raises(tvl.InputError, match="at least 3 shots, got 2"):
-        tvl.analysis.information_flow(model, TASK, ZXY, short, short, untrained=model)
+        measure_information_flow(model, TASK, ZXY, short, short, untrained=model)
 
 
 def test_the_figure_shows_what_the_result_says(tmp_path: Path):

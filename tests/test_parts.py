@@ -27,6 +27,8 @@ from tests.random_models import (
 from tests.readme_example import python_blocks
 from tests.running import Script
 from tests.wrapped import Bridged, Wrapped
+from tvlens.analysis.contributions import measure_contributions
+from tvlens.analysis.part_effects import measure_part_effects
 from tvlens.interventions.hooks import hooked_pass
 from tvlens.interventions.parts import Part, list_parts, part_names, swapped
 from tvlens.interventions.patching import residual_name
@@ -111,7 +113,7 @@ def test_all_parts_swapped_at_a_token_are_a_patch_of_the_stream(wrap: Any):
 def test_contributions_sum_to_the_vector(format: TokenFormat):
     model, (episodes, _, _) = double_model(format, Positions.LEARNED), data()
     for layer in range(model.n_layers + 1):
-        result = tvl.analysis.contributions(model, TASK, format, episodes, layer=layer)
+        result = measure_contributions(model, TASK, format, episodes, layer=layer)
         site = tvl.Site(layer, format.carrier, -1)
         vector = tvl.read(model, format.context(episodes), site)[:, 0].detach().numpy()
         np.testing.assert_array_equal(result.data.vectors, vector)
@@ -158,7 +160,7 @@ def test_shares_of_a_hand_made_vector():
 
 def test_the_copying_head_makes_all_of_the_task():
     episodes, _, _ = data(Constant())
-    result = tvl.analysis.contributions(CopyModel(), Constant(), ZXY, episodes, layer=1)
+    result = measure_contributions(CopyModel(), Constant(), ZXY, episodes, layer=1)
     task = result.shares().estimate.sel(measure="varying")
     expected = [float(part == "head 1.1") for part in task.part.values]
     np.testing.assert_allclose(task, expected, rtol=0, atol=1e-12)
@@ -180,14 +182,14 @@ class NormsAfter(HookedTransformer):
 def test_a_stream_that_is_more_than_its_parts_is_refused():
     model = random_model(ZXY, dtype=torch.float64, kind=NormsAfter)
     with pytest.raises(tvl.InputError, match="something else writes into it"):
-        tvl.analysis.contributions(model, TASK, ZXY, data()[0], layer=2)
+        measure_contributions(model, TASK, ZXY, data()[0], layer=2)
 
 
 def test_heads_that_do_not_tell_how_they_write_are_refused():
     model: Any = CopyModel()
     del model.blocks[0].attn.W_O
     with pytest.raises(tvl.InputError, match=r"blocks\[0\]\.attn.*W_O"):
-        tvl.analysis.contributions(model, Constant(), ZXY, data(Constant())[0], layer=1)
+        measure_contributions(model, Constant(), ZXY, data(Constant())[0], layer=1)
 
 
 # part_effects
@@ -222,15 +224,15 @@ def test_only_the_copying_heads_matter_and_they_are_everything(results: Any):
 @each_format
 def test_any_model_has_the_effects_that_the_fast_path_finds(format: TokenFormat):
     model, some = double_model(format), data()
-    fast = tvl.analysis.part_effects(model, TASK, format, *some, layer=2)
-    slow = tvl.analysis.part_effects(Wrapped(model), TASK, format, *some, layer=2)
+    fast = measure_part_effects(model, TASK, format, *some, layer=2)
+    slow = measure_part_effects(Wrapped(model), TASK, format, *some, layer=2)
     xr.testing.assert_allclose(fast.data, slow.data, rtol=1e-5, atol=1e-6)
 
 
 def test_effects_are_those_of_a_plain_loop():
     """One part at a time, by hooks, without any batching."""
     model, (episodes, queries, others) = double_model(), data()
-    result = tvl.analysis.part_effects(model, TASK, ZXY, episodes, queries, others, layer=2)
+    result = measure_part_effects(model, TASK, ZXY, episodes, queries, others, layer=2)
     context, last = ZXY.context(episodes), SHOTS * 3 - 2
     asked = ZXY.zero_shot(queries, torch.tensor([[SHOTS - 1]]))
     clean = hooked_pass(model, context, read=part_names(model)).activations
@@ -282,13 +284,13 @@ def test_effects_are_those_of_a_plain_loop():
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     model, some = double_model(), data()
-    whole = tvl.analysis.part_effects(model, TASK, ZXY, *some, layer=2)
-    added = tvl.analysis.contributions(model, TASK, ZXY, some[0], layer=2)
+    whole = measure_part_effects(model, TASK, ZXY, *some, layer=2)
+    added = measure_contributions(model, TASK, ZXY, some[0], layer=2)
     monkeypatch.setitem(tvlens.prompts.chunks.TOKENS_AT_ONCE, "cpu", 150)
-    again = tvl.analysis.part_effects(model, TASK, ZXY, *some, layer=2)
+    again = measure_part_effects(model, TASK, ZXY, *some, layer=2)
     xr.testing.assert_allclose(whole.data, again.data, rtol=1e-5, atol=1e-6)
     xr.testing.assert_allclose(
-        added.data, tvl.analysis.contributions(model, TASK, ZXY, some[0], layer=2).data
+        added.data, measure_contributions(model, TASK, ZXY, some[0], layer=2).data
     )
 
 
@@ -299,11 +301,11 @@ def test_a_bridge_has_the_parts_of_the_model_it_was_made_from():
     )
     bridged = Bridged(model)
     ours, theirs = (
-        tvl.analysis.contributions(each, TASK, ZXY, episodes, layer=2) for each in (model, bridged)
+        measure_contributions(each, TASK, ZXY, episodes, layer=2) for each in (model, bridged)
     )
     xr.testing.assert_allclose(ours.data, theirs.data, rtol=1e-4, atol=1e-5)
     ours, theirs = (
-        tvl.analysis.part_effects(each, TASK, ZXY, episodes, queries, others, layer=2)
+        measure_part_effects(each, TASK, ZXY, episodes, queries, others, layer=2)
         for each in (model, bridged)
     )
     xr.testing.assert_allclose(ours.data, theirs.data, rtol=1e-3, atol=1e-4)
@@ -312,24 +314,24 @@ def test_a_bridge_has_the_parts_of_the_model_it_was_made_from():
 def test_a_model_without_heads_is_refused():
     planted, (episodes, queries, others) = planted_model(3, 1, 2, 3), data()
     with pytest.raises(tvl.InputError, match=r"no hook point 'blocks\.0\.attn\.hook_z'"):
-        tvl.analysis.contributions(planted, TASK, ZXY, episodes, layer=1)
+        measure_contributions(planted, TASK, ZXY, episodes, layer=1)
     with pytest.raises(tvl.InputError, match=r"no hook point 'blocks\.0\.attn\.hook_z'"):
-        tvl.analysis.part_effects(planted, TASK, ZXY, episodes, queries, others, layer=1)
+        measure_part_effects(planted, TASK, ZXY, episodes, queries, others, layer=1)
 
 
 def test_corrupted_episodes_must_be_the_same_inputs_under_other_functions():
     model, (episodes, queries, _) = double_model(), data()
     with pytest.raises(tvl.InputError, match="show the very function"):
-        tvl.analysis.part_effects(model, TASK, ZXY, episodes, queries, episodes, layer=1)
+        measure_part_effects(model, TASK, ZXY, episodes, queries, episodes, layer=1)
     with pytest.raises(tvl.InputError, match="other inputs"):
-        tvl.analysis.part_effects(model, TASK, ZXY, episodes, queries, queries, layer=1)
+        measure_part_effects(model, TASK, ZXY, episodes, queries, queries, layer=1)
 
 
 def test_a_layer_that_is_not_there_is_refused():
     with pytest.raises(tvl.InputError, match=r"Layer 9 is out of range.*0\.\.3"):
-        tvl.analysis.part_effects(double_model(), TASK, ZXY, *data(), layer=9)
+        measure_part_effects(double_model(), TASK, ZXY, *data(), layer=9)
     with pytest.raises(tvl.InputError, match=r"Layer 9 is out of range.*0\.\.3"):
-        tvl.analysis.contributions(double_model(), TASK, ZXY, data()[0], layer=9)
+        measure_contributions(double_model(), TASK, ZXY, data()[0], layer=9)
 
 
 # Results, figures, scripts
@@ -340,8 +342,8 @@ def results() -> tuple[tvl.Contributions, tvl.PartEffects]:
     """Of the model that copies."""
     some = data(Constant(), batch=40)
     model = CopyModel()
-    added = tvl.analysis.contributions(model, Constant(), ZXY, some[0], layer=1)
-    return added, tvl.analysis.part_effects(model, Constant(), ZXY, *some, layer=1)
+    added = measure_contributions(model, Constant(), ZXY, some[0], layer=1)
+    return added, measure_part_effects(model, Constant(), ZXY, *some, layer=1)
 
 
 def test_results_are_saved_and_loaded_identically(results: Any, tmp_path: Path):

@@ -22,6 +22,7 @@ from tqdm import tqdm
 import tvlens as tvl
 from tvlens.base.files import read_json, writable_folder, write_json
 from tvlens.interventions.baselines import icl_errors, zero_shot_errors
+from tvlens.prompts import carrier_of
 from tvlens.training.presets import paper
 
 DESCRIPTION = """Train contestants with a clock that stops while they are tested.
@@ -190,7 +191,7 @@ def test(
     generator = torch.Generator(device).manual_seed(TEST_SEED)
     contexts = tvl.sample_episodes(task, episodes, experiment.train.shots, generator=generator)
     queries = tvl.fresh_queries(task, contexts, generator=generator)
-    site = tvl.Site(experiment.objective.tvp_layer, format.carrier)
+    site = tvl.Site(prescribed(experiment), carrier_of(format))
     predictions = tvl.task_vector_predictions(model, format, contexts, queries, site)
     targets = queries.target[:, -predictions.shape[1] :]
     tvp = task.error(predictions, targets).mean(0)[-experiment.train.examples :]

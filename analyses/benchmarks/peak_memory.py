@@ -13,8 +13,6 @@ from hook_loop import hook_loop
 from sizes import Size
 from timing import parse, plain_errors
 
-from tvlens.analysis import locality_map
-
 CONTESTANTS = {
     "tvlens": locality_map,
     "cached loop": partial(hook_loop, cached=True),

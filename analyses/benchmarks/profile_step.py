@@ -13,7 +13,6 @@ from timing import Where, parse, plain_errors, save
 from torch.profiler import ProfilerActivity, profile
 
 from tvlens import InputError
-from tvlens.analysis import locality_map
 
 TOP = 12
 

@@ -16,8 +16,6 @@ from sizes import Size
 from timing import Where, in_turn, parse, plain_errors, save, seconds_of
 from torch.utils import flop_counter
 
-from tvlens.analysis import locality_map
-
 DESCRIPTION = """How the cost of a training step and of a locality map grows with width, context,
 depth and batch, each varied alone.
 
