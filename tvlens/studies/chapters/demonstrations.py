@@ -133,7 +133,7 @@ def _claims_of_lines(lines: pd.DataFrame) -> list[Claim]:
         found = step, step, step
         claim = f"every example weighs more than the one before: smallest step ({name})"
         id = claim_id("F3c", "line", name)
-        return Claim(id, claim, "Fig. 3c's line, > 0", *found, lies(found, above=0))
+        return Claim(id, claim, "Fig. 3c's line, > 0", *found, lies(found, above=0.0))
 
     return [grows(PUBLISHED), grows(CORRECTED)]
 
@@ -150,22 +150,22 @@ def _claims(result: tvl.results.DemonstrationWeights) -> list[Claim]:
             "later examples weigh more: order",
             "Fig. 3c, > 0",
             *order,
-            lies(order, above=0),
+            lies(order, above=0.0),
         ),
         Claim(
             "F3c.each",
             "each weighs more than the one before: order",
             "Fig. 3c, 1",
             *order,
-            holds(order, 1, within=0.1),
-            near(1, 0.1),
+            holds(order, 1.0, within=0.1),
+            near(1.0, 0.1),
         ),
         Claim(
             "F3c.last",
             "the last example weighs most: number of the heaviest (range of seeds)",
             f"Fig. 3c, {last:g}",
             *found,
-            holds(found, last, within=0),
-            near(last, 0),
+            holds(found, last, within=0.0),
+            near(last, 0.0),
         ),
     ]

@@ -11,7 +11,7 @@ from tvlens.studies.story import Story
 KEEPS = (60, 80, 90)
 NEAR = 0.005
 """How near the share saved is asked to be to that of theory."""
-MANY = 10
+MANY = 10.0
 """Times the episodes of a story: the gain is a hundredth of errors that have heavy tails."""
 
 
@@ -41,7 +41,7 @@ def _claims(risk: tvl.results.DropoutRisk) -> list[Claim]:
         found = float(row.estimate), float(row.low), float(row.high)
         claim = f"triplets lower R under dropout: share saved where {keep:g} stay"
         id = claim_id("P5", "gain", f"keep{100 * keep:.0f}")
-        claims.append(Claim(id, claim, "Prop 5, > 0", *found, lies(found, above=0), "> 0"))
+        claims.append(Claim(id, claim, "Prop 5, > 0", *found, lies(found, above=0.0), "> 0"))
         claim = f"as much as at the optimum, where {keep:g} stay"
         agrees = holds(found, theory, within=NEAR)
         id, said = (

@@ -55,10 +55,10 @@ def _of_order(risk: tvl.results.LinearRisk) -> list[Claim]:
         id = claim_id("F4", sides, f"examples-{examples}", seeds)
         name = f"{claim}, {examples} examples, {seeds} seed{'s' * (seeds == Seeds.ALL)}"
         if "=" in claim:
-            agrees = holds(found, 0, within=EQUAL)
-            claims.append(Claim(id, name, "Fig. 4, equal", *found, agrees, near(0, EQUAL)))
+            agrees = holds(found, 0.0, within=EQUAL)
+            claims.append(Claim(id, name, "Fig. 4, equal", *found, agrees, near(0.0, EQUAL)))
         else:
-            claims.append(Claim(id, name, "Fig. 4, > 0", *found, lies(found, above=0), "> 0"))
+            claims.append(Claim(id, name, "Fig. 4, > 0", *found, lies(found, above=0.0), "> 0"))
     return claims
 
 
@@ -71,9 +71,9 @@ def _of_the_optimum(
     result = tvl.analysis.linear_risk(models(name, on), TASK, episodes)
     above = result.data.error.transpose("run", "episode").values - _least(episodes)
     found = mean_over_seeds(TASK.d * above)
-    agrees = holds(found, 0, within=REACHED)
+    agrees = holds(found, 0.0, within=REACHED)
     id, said = claim_id(source, "risk", name), f"{claim} ({name})"
-    return Claim(id, said, f"{paper}, 0", *found, agrees, near(0, REACHED))
+    return Claim(id, said, f"{paper}, 0", *found, agrees, near(0.0, REACHED))
 
 
 def _least(episodes: tvl.Episodes) -> np.ndarray:

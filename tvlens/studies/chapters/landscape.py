@@ -79,8 +79,8 @@ def _of_the_gradient(name: str, result: tvl.RiskLandscape) -> Claim:
         f"on S_P the gradient is along it: what is not ({name})",
         f"Thm 1 and 2, 0 (off S_P: {away:.2g})",
         *found,
-        holds(found, 0, within=away / 10),
-        near(0, away / 10),
+        holds(found, 0.0, within=away / 10),
+        near(0.0, away / 10),
     )
 
 
@@ -102,5 +102,7 @@ def _of_vectors(scores: dict[str, pd.DataFrame]) -> list[Claim]:
             *without[1],
             lies(without[1], below=0.01),
         ),
-        Claim("P5.vectors-help", dropped[0], "Prop 5, > 0", *dropped[1], lies(dropped[1], above=0)),
+        Claim(
+            "P5.vectors-help", dropped[0], "Prop 5, > 0", *dropped[1], lies(dropped[1], above=0.0)
+        ),
     ]

@@ -93,5 +93,5 @@ def _claims(model: str, rows: Sequence[Row]) -> list[Claim]:
     for gain, n, found in rows:
         name, said = GAINS[gain]
         id, claim = claim_id("Tab2", name, f"N{n}", model), f"{said}, N = {n} ({model})"
-        claims.append(Claim(id, claim, "Tab. 2, > 0", *found, lies(found, above=0)))
+        claims.append(Claim(id, claim, "Tab. 2, > 0", *found, lies(found, above=0.0)))
     return claims

@@ -27,7 +27,7 @@ def models(name: str, device: torch.device) -> list[tvl.LinearTransformer]:
     return [run.model for run in seeds(name, device)]
 
 
-def sample(story: Story, shots: int, times: float = 1) -> tvl.Episodes:
+def sample(story: Story, shots: int, times: float = 1.0) -> tvl.Episodes:
     """So many times the episodes of a story."""
     count = round(times * story.episodes)
     return tvl.sample_episodes(TASK, count, shots, generator=story.generator())

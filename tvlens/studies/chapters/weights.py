@@ -157,7 +157,7 @@ def _claims_of_matrices(result: tvl.LearnedStructure) -> list[Claim]:
             said,
             "Thm 1 and 2 but for a turn of x, < 0",
             *found,
-            lies(found, below=0),
+            lies(found, below=0.0),
         ),
     ]
 

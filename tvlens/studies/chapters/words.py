@@ -21,7 +21,7 @@ def told(story: Story) -> Chapter:
         gain = score(each, "outputs_own_to_it")
         claim = f"{name}: outputs among the five likeliest, above those by another's vector"
         id = claim_id("Tab4", "outputs", name)
-        claims.append(Claim(id, claim, "Table 4, > 0", *gain, lies(gain, above=0)))
+        claims.append(Claim(id, claim, "Table 4, > 0", *gain, lies(gain, above=0.0)))
     return Chapter(
         "Which symbols does a vector stand for?",
         {"words": tvl.plots.plot_vocabulary({name: found[name] for name in few})},

@@ -70,8 +70,8 @@ def _claims(value: tvl.DemonstrationValue, plain: tvl.DemonstrationValue) -> lis
             "one vector is worth one example",
             "Fig. 4c, 1",
             *one,
-            holds(one, 1, within=0.1),
-            near(1, 0.1),
+            holds(one, 1.0, within=0.1),
+            near(1.0, 0.1),
         ),
         Claim(
             "F4c.all-vectors",
