@@ -1,8 +1,8 @@
 """Proposition 5: what task vectors gain where tokens drop out."""
 
-from __future__ import annotations
-
 import tvlens as tvl
+from tvlens.plots import plot_dropout_risk
+from tvlens.results import DropoutRisk
 from tvlens.studies.book import Chapter
 from tvlens.studies.chapters.shipped import TASK, models, sample, shown
 from tvlens.studies.claims import Claim, claim_id, holds, lies, near
@@ -23,7 +23,7 @@ def told(story: Story) -> Chapter:
     risk = tvl.analysis.dropout_risk(every, TASK, episodes, generator=generator)
     return Chapter(
         "Do triplets gain where tokens drop out?",
-        {"dropout": tvl.plots.plot_dropout_risk(risk)},
+        {"dropout": plot_dropout_risk(risk)},
         shown(risk.table().reset_index()),
         _claims(risk),
         "R under dropout against the probability that a token stays. Dotted is the least R of "
@@ -32,7 +32,7 @@ def told(story: Story) -> Chapter:
     )
 
 
-def _claims(risk: tvl.results.DropoutRisk) -> list[Claim]:
+def _claims(risk: DropoutRisk) -> list[Claim]:
     optimum, scores, claims = risk.data.optimum, risk.scores(), []
     for keep in risk.data.keep.values:
         least = {name: float(optimum.sel(format=name, keep=keep)) for name in optimum.format.values}

@@ -1,14 +1,16 @@
 """Figures 3a and 3b: in which block examples are put together, and the vector is made of them."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 import tvlens as tvl
+from tvlens.plots import plot_information_flow
+from tvlens.results import InformationFlow
 from tvlens.studies.book import Chapter
 from tvlens.studies.chapters.shipped import score, side_by_side, subject
 from tvlens.studies.claims import Claim, claim_id, lies
 from tvlens.studies.story import Story
+from tvlens.subjects import Subject
+from tvlens.training.runs import list_pretrained
 
 LEAST = 0.1
 """What a vector that works recovers at least of what the context gains."""
@@ -17,14 +19,12 @@ DRAWN = ("linear-tvp", "linear-arrow-tvp", "offset-tvp", "sinusoid-tvp")
 
 def told(story: Story) -> Chapter:
     """The order of the steps in all softmax models that ship."""
-    found = {
-        name: flow(subject(name, story, story.episodes // 8)) for name in tvl.list_pretrained()
-    }
+    found = {name: flow(subject(name, story, story.episodes // 8)) for name in list_pretrained()}
     scores = {name: each.scores() for name, each in found.items()}
     drawn = {name: found[name] for name in DRAWN}
     return Chapter(
         "Where are examples put together, and where is the vector made of them?",
-        {"flow": tvl.plots.plot_information_flow(drawn)},
+        {"flow": plot_information_flow(drawn)},
         side_by_side(scores),
         [_claim(name, each) for name, each in scores.items() if _has_vector(each)],
         "The claim is that each y collects its own example in an earlier block than the last "
@@ -34,7 +34,7 @@ def told(story: Story) -> Chapter:
     )
 
 
-def flow(asked: tvl.Subject) -> tvl.InformationFlow:
+def flow(asked: Subject) -> InformationFlow:
     """The steps in one model."""
     return tvl.analysis.information_flow(
         asked.model,

@@ -1,11 +1,11 @@
 """Theorems 1 and 2: what lies around trained models, along the structured sets and off them."""
 
-from __future__ import annotations
-
 import pandas as pd
 from torch import Generator
 
 import tvlens as tvl
+from tvlens.plots import plot_risk_landscape
+from tvlens.results import RiskLandscape
 from tvlens.studies.book import Chapter
 from tvlens.studies.chapters.shipped import TASK, bounds, models, sample, score, side_by_side
 from tvlens.studies.claims import Claim, claim_id, holds, lies, near
@@ -37,7 +37,7 @@ def told(story: Story) -> Chapter:
     return Chapter(
         "Are trained models at a minimum, and what does it cost to leave it?",
         {
-            f"landscape-{name}": tvl.plots.plot_risk_landscape(each).update_layout(
+            f"landscape-{name}": plot_risk_landscape(each).update_layout(
                 title=f"Errors around {name}"
             )
             for name, each in found.items()
@@ -69,7 +69,7 @@ def _of_the_least(name: str, scores: pd.DataFrame) -> Claim:
     return Claim(claim_id("T1-2", "least", name), claim, "Thm 1 and 2, within 1/8", *found, agrees)
 
 
-def _of_the_gradient(name: str, result: tvl.RiskLandscape) -> Claim:
+def _of_the_gradient(name: str, result: RiskLandscape) -> Claim:
     """At a point of the set the gradient is along it; a little off the set, it is not."""
     outside = result.gradients().sel(component="outside", tokens="all")
     found = bounds(outside.sel(point="nearest"))

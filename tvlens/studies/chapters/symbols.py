@@ -1,7 +1,5 @@
 """Table 1 for softmax transformers: maps between symbols, and the fixed family that escapes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -9,13 +7,16 @@ import numpy as np
 import xarray as xr
 
 import tvlens as tvl
+from tvlens.plots import plot_bijection_errors, plot_bijections
+from tvlens.results import BijectionAnswers, accuracy_table
 from tvlens.results.bijections import OUTCOMES
 from tvlens.results.ratios import ratio_of_means
 from tvlens.studies.book import Chapter
 from tvlens.studies.chapters.shipped import bounds, shown, subject
 from tvlens.studies.claims import Claim, Found, claim_id, holds, lies, near
 from tvlens.studies.story import Story
-from tvlens.tasks import Bijections, Direction, MapKind, Relations
+from tvlens.subjects import Subject
+from tvlens.tasks import Bijections, Direction, MapKind, Relations, Task
 
 SOFTMAX = "bijections-vanilla"
 NEAR = 0.05
@@ -43,11 +44,11 @@ def told(story: Story) -> Chapter:
     return Chapter(
         "And of a softmax transformer, for maps between symbols?",
         {
-            "symbols": tvl.plots.plot_bijections({SOFTMAX: drawn}),
-            "symbols-outcomes": tvl.plots.plot_bijection_errors({SOFTMAX: drawn}),
-            "symbols-families": tvl.plots.plot_bijections(families),
+            "symbols": plot_bijections({SOFTMAX: drawn}),
+            "symbols-outcomes": plot_bijection_errors({SOFTMAX: drawn}),
+            "symbols-families": plot_bijections(families),
         },
-        shown(tvl.results.accuracy_table({SOFTMAX: pooled(drawn, one_way), **families})),
+        shown(accuracy_table({SOFTMAX: pooled(drawn, one_way), **families})),
         [*_of_one_example(drawn), *_of_families(families)],
         "Every context draws pairs of symbols of its own. The vector is read with one item as the "
         "query, the dummy. Dotted is 1 / items, which is how often the dummy happens to be the "
@@ -56,7 +57,7 @@ def told(story: Story) -> Chapter:
     )
 
 
-def answers_of(asked: tvl.Subject) -> tvl.BijectionAnswers:
+def answers_of(asked: Subject) -> BijectionAnswers:
     """The answers of one model to maps of every kind, whatever its training had."""
     task = every_kind(asked.task)
     return tvl.analysis.bijections(
@@ -64,7 +65,7 @@ def answers_of(asked: tvl.Subject) -> tvl.BijectionAnswers:
     )
 
 
-def every_kind(task: tvl.Task) -> Bijections | Relations:
+def every_kind(task: Task) -> Bijections | Relations:
     """The same task with maps of every kind."""
     if isinstance(task, Relations):
         return replace(task, directions=(Direction.FORWARD, Direction.INVERSE, Direction.BOTH))
@@ -83,7 +84,7 @@ def of_any_size(kind: str) -> str:
     return one_way(kind).rsplit(" ", 1)[0]
 
 
-def pooled(answers: tvl.BijectionAnswers, name: Callable[[str], str]) -> tvl.BijectionAnswers:
+def pooled(answers: BijectionAnswers, name: Callable[[str], str]) -> BijectionAnswers:
     """The same answers, with kinds of one name taken as one."""
     data = answers.data
     names = [name(str(each)) for each in data["kind"].values]
@@ -91,10 +92,10 @@ def pooled(answers: tvl.BijectionAnswers, name: Callable[[str], str]) -> tvl.Bij
     number = np.array([kinds.index(each) for each in names])
     kept = data.isel(kind=[names.index(each) for each in kinds]).assign_coords(kind=kinds)
     kind_of = data["kind_of"].copy(data=number[data["kind_of"]])
-    return tvl.BijectionAnswers(kept.assign(kind_of=kind_of))
+    return BijectionAnswers(kept.assign(kind_of=kind_of))
 
 
-def _of_one_example(answers: tvl.BijectionAnswers) -> list[Claim]:
+def _of_one_example(answers: BijectionAnswers) -> list[Claim]:
     """One over the items, because the vector answers its dummy and nothing else."""
     sizes = pooled(answers, one_way).accuracy()
     claims = []
@@ -118,7 +119,7 @@ def _claim(id: str, claim: str, said: float, found: Found) -> Claim:
     return Claim(id, f"softmax, {claim}", paper, *found, agrees, near(said, NEAR))
 
 
-def _of_families(families: Mapping[str, tvl.BijectionAnswers]) -> list[Claim]:
+def _of_families(families: Mapping[str, BijectionAnswers]) -> list[Claim]:
     """A vector that names one function of few serves all its items, both ways too."""
     claims = []
     for name, answers in families.items():
@@ -131,7 +132,7 @@ def _of_families(families: Mapping[str, tvl.BijectionAnswers]) -> list[Claim]:
     return claims
 
 
-def beside_the_context(answers: tvl.BijectionAnswers, kind: str) -> xr.Dataset:
+def beside_the_context(answers: BijectionAnswers, kind: str) -> xr.Dataset:
     """Accuracy of one vector over that in context: on episodes that did not choose the layer."""
     data, layer = answers.data, answers.best_layer().sel(kind=kind)
     second = np.arange(data.sizes["episode"]) >= data.sizes["episode"] // 2
