@@ -1,22 +1,8 @@
-"""Which tokens does each head look at? `python analyses/attention_map.py` asks models that ship."""
+"""Which tokens does each head look at? The same as `tvlens attention-map`."""
 
-from __future__ import annotations
+import sys
 
-from study import Script, Subject
-
-import tvlens as tvl
-
-DESCRIPTION = """Attention from role to role, head by head, in contexts and in zero-shot prompts.
-
-Example: python analyses/attention_map.py sinusoid-vanilla sinusoid-tvp --out figures"""
-
-
-def analyse(subject: Subject) -> tvl.AttentionMap:
-    """The attention map of one model."""
-    return tvl.analysis.attention_map(*subject.asked, *subject.episodes(), layer=subject.layer)
-
-
-SCRIPT = Script("attention_map", tvl.AttentionMap, analyse, DESCRIPTION)
+from tvlens.commands.main import main
 
 if __name__ == "__main__":
-    SCRIPT.main()
+    main(["attention-map", *sys.argv[1:]])

@@ -1,34 +1,11 @@
-"""Can the task be read off vectors? `python analyses/decodability.py` asks models that ship."""
+"""Can the task be read off the vectors, and does the model read it?
 
-from __future__ import annotations
+The same as `tvlens decodability`.
+"""
 
-import numpy as np
-from contexts import ContextStudy, read_vectors
-from study import Script, Subject
+import sys
 
-import tvlens as tvl
-
-DESCRIPTION = """What probes read off task vectors, beside what the vectors steer.
-
-Example: python analyses/decodability.py sinusoid-vanilla sinusoid-tvp --out figures"""
-
-
-def analyse(subject: Subject) -> tvl.Decodability:
-    """What probes find in one model, and what its vectors steer."""
-    generator = np.random.default_rng(subject.config.seed)
-    found = tvl.analysis.decodability(
-        read_vectors(subject), layer=subject.layer, generator=generator
-    )
-    untrained = subject.run.experiment.build_model(device=subject.run.model.W_E.device)
-    locality = tvl.analysis.locality_map(
-        *subject.asked, *subject.episodes(), untrained=untrained, generator=subject.generator
-    )
-    return found.with_recovery(locality)
-
-
-SCRIPT = Script(
-    "decodability", tvl.Decodability, analyse, DESCRIPTION, ContextStudy(functions=100, contexts=20)
-)
+from tvlens.commands.main import main
 
 if __name__ == "__main__":
-    SCRIPT.main()
+    main(["decodability", *sys.argv[1:]])

@@ -1,24 +1,11 @@
-"""What if test data come from elsewhere? `python analyses/distribution_shifts.py` asks models."""
+"""What becomes of errors when test data come from elsewhere?
 
-from __future__ import annotations
+The same as `tvlens distribution-shifts`.
+"""
 
-from study import Script, Subject
+import sys
 
-import tvlens as tvl
-
-DESCRIPTION = """Errors under shifts of inputs, functions and contexts, and how models differ.
-
-Example: python analyses/distribution_shifts.py offset-vanilla offset-tvp --episodes 2048"""
-
-
-def analyse(subject: Subject) -> tvl.DistributionShifts:
-    """The errors of one model."""
-    return tvl.analysis.distribution_shifts(
-        *subject.asked, *subject.episodes(), layer=subject.layer, generator=subject.generator
-    )
-
-
-SCRIPT = Script("distribution_shifts", tvl.DistributionShifts, analyse, DESCRIPTION)
+from tvlens.commands.main import main
 
 if __name__ == "__main__":
-    SCRIPT.main()
+    main(["distribution-shifts", *sys.argv[1:]])

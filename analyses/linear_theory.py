@@ -1,6 +1,8 @@
-"""What is proven of linear transformers, on trained ones: `python analyses/linear_theory.py`."""
+"""What is proven of linear transformers, on trained ones. The same as `tvlens linear-theory`."""
 
-from tvlens.commands.stories import main
+import sys
+
+from tvlens.commands.main import main
 
 if __name__ == "__main__":
-    main("linear_theory")
+    main(["linear-theory", *sys.argv[1:]])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from command_line import Quiet, parse, plain_errors, quietly
-
 import tvlens as tvl
 from tvlens.base.progress import progress
+from tvlens.commands.endings import plain_errors, quietly
+from tvlens.commands.parsing import Quiet, parse
 
 DESCRIPTION = """Train the linear transformers that ship again, from the seeds and in the batches of
 seeds that their provenance names, into folders as those that ship: NAME/seed-K.
@@ -64,6 +65,6 @@ def trainings(
 
 if __name__ == "__main__":
     with plain_errors():
-        config = parse(Zoo, Zoo(), DESCRIPTION)
+        config = parse("python analyses/linear_zoo.py", sys.argv[1:], Zoo(), DESCRIPTION)
         with quietly(config.quiet):
             main(config)

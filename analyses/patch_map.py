@@ -1,28 +1,8 @@
-"""Where in a context does the residual stream know which function is asked?
+"""Where does a context know which function is asked? The same as `tvlens patch-map`."""
 
-`python analyses/patch_map.py` asks models that ship.
-"""
+import sys
 
-from __future__ import annotations
-
-from study import Script, Subject
-
-import tvlens as tvl
-
-DESCRIPTION = """What patching the residual stream from a clean into a corrupted context restores.
-
-Example: python analyses/patch_map.py sinusoid-vanilla sinusoid-tvp --out figures"""
-
-
-def analyse(subject: Subject) -> tvl.PatchMap:
-    """The patch map of one model."""
-    episodes, _ = subject.episodes()
-    task = subject.run.experiment.task
-    corrupted = tvl.relabelled(task, episodes, generator=subject.generator)
-    return tvl.analysis.patch_map(*subject.asked, episodes, corrupted)
-
-
-SCRIPT = Script("patch_map", tvl.PatchMap, analyse, DESCRIPTION)
+from tvlens.commands.main import main
 
 if __name__ == "__main__":
-    SCRIPT.main()
+    main(["patch-map", *sys.argv[1:]])

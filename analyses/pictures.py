@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import attention_map
-import bijections
-import conflict
-import contributions
-import decodability
-import disentanglement
-import distribution_shifts
-import emergence
-import geometry
-import icl_curve
-import information_flow
-import locality_sweep
-import noise
-import part_effects
-import patch_map
-import pruning
-import saliency_map
-import several_vectors
-import transfer
-import vocabulary
-from command_line import Quiet, parse, plain_errors, quietly
 from linear_pictures import LINEAR_PICTURES, LinearPicture
-from study import Script, Study, named_models
 
 import tvlens as tvl
 from tvlens.base.devices import choose_device
 from tvlens.base.files import writable_folder
 from tvlens.base.progress import progress
+from tvlens.commands.ask import answered, starting_point
+from tvlens.commands.emergence import Following
+from tvlens.commands.endings import plain_errors, quietly
+from tvlens.commands.parsing import Quiet, parse
+from tvlens.studies.questions import QUESTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,70 +46,64 @@ OFFSET = ("offset-vanilla", "offset-tvp")
 class Picture:
     """What a picture shows."""
 
-    script: Script | None
-    """Whose results are drawn; the losses in training if None."""
+    question: str | None
+    """Whose answers are drawn; the losses in training if None."""
     plot: Callable[[Mapping[str, Any]], go.Figure]
     """How."""
     models: tuple[str, ...] = LINEAR
-    """Of which models; of the script's own trainings if empty."""
+    """Of which models; of trainings of its own if empty."""
     width: int = 1000
     """In pixels of the layout."""
     options: Mapping[str, Any] | None = None
-    """What the script is asked beyond its defaults."""
+    """How it is asked, beyond the defaults."""
 
 
 PICTURES = {
-    "locality": Picture(locality_sweep.SCRIPT, PLOTS.plot_locality, width=1200),
-    "analyses/icl_curve": Picture(icl_curve.SCRIPT, PLOTS.plot_icl_curve),
-    "analyses/geometry": Picture(geometry.SCRIPT, PLOTS.plot_geometry, SINUSOID, 900),
-    "analyses/geometry_over_layers": Picture(geometry.SCRIPT, PLOTS.plot_geometry_over_layers),
-    "analyses/decodability": Picture(decodability.SCRIPT, PLOTS.plot_decodability),
+    "locality": Picture("locality_map", PLOTS.plot_locality, width=1200),
+    "analyses/icl_curve": Picture("icl_curve", PLOTS.plot_icl_curve),
+    "analyses/geometry": Picture("geometry", PLOTS.plot_geometry, SINUSOID, 900),
+    "analyses/geometry_over_layers": Picture("geometry", PLOTS.plot_geometry_over_layers),
+    "analyses/decodability": Picture("decodability", PLOTS.plot_decodability),
     "analyses/decodability_and_recovery": Picture(
-        decodability.SCRIPT,
+        "decodability",
         PLOTS.plot_decodability_and_recovery,
         (*LINEAR, *SINUSOID, ARROW[0]),
     ),
-    "analyses/probe_targets": Picture(decodability.SCRIPT, PLOTS.plot_probe_targets, OFFSET),
+    "analyses/probe_targets": Picture("decodability", PLOTS.plot_probe_targets, OFFSET),
     "analyses/disentanglement": Picture(
-        disentanglement.SCRIPT, PLOTS.plot_disentanglement, (*LINEAR, *ARROW), 1250
+        "disentanglement", PLOTS.plot_disentanglement, (*LINEAR, *ARROW), 1250
     ),
-    "analyses/vocabulary": Picture(
-        vocabulary.SCRIPT, PLOTS.plot_vocabulary, (*OFFSET, MAPS[0]), 1250
-    ),
-    "analyses/transfer": Picture(transfer.SCRIPT, PLOTS.plot_transfer),
+    "analyses/vocabulary": Picture("vocabulary", PLOTS.plot_vocabulary, (*OFFSET, MAPS[0]), 1250),
+    "analyses/transfer": Picture("transfer", PLOTS.plot_transfer),
     "analyses/several_vectors": Picture(
-        several_vectors.SCRIPT,
+        "several_vectors",
         PLOTS.plot_several_vectors,
         (*LINEAR, "linear-arrow-tvp", "sinusoid-tvp"),
         1300,
     ),
     "analyses/conflict": Picture(
-        conflict.SCRIPT, PLOTS.plot_conflict, (*LINEAR, "sinusoid-tvp", "offset-tvp"), 1250
+        "conflict", PLOTS.plot_conflict, (*LINEAR, "sinusoid-tvp", "offset-tvp"), 1250
     ),
-    "analyses/noise": Picture(noise.SCRIPT, PLOTS.plot_noise),
-    "analyses/distribution_shifts": Picture(
-        distribution_shifts.SCRIPT, PLOTS.plot_distribution_shifts
-    ),
-    "analyses/attention_map": Picture(attention_map.SCRIPT, PLOTS.plot_attention_map),
-    "analyses/contributions": Picture(contributions.SCRIPT, PLOTS.plot_contributions),
-    "analyses/part_effects": Picture(part_effects.SCRIPT, PLOTS.plot_part_effects, width=1100),
-    "analyses/patch_map": Picture(patch_map.SCRIPT, PLOTS.plot_patch_map),
-    "analyses/saliency_map": Picture(saliency_map.SCRIPT, PLOTS.plot_saliency_map, width=1100),
+    "analyses/noise": Picture("noise", PLOTS.plot_noise),
+    "analyses/distribution_shifts": Picture("distribution_shifts", PLOTS.plot_distribution_shifts),
+    "analyses/attention_map": Picture("attention_map", PLOTS.plot_attention_map),
+    "analyses/contributions": Picture("contributions", PLOTS.plot_contributions),
+    "analyses/part_effects": Picture("part_effects", PLOTS.plot_part_effects, width=1100),
+    "analyses/patch_map": Picture("patch_map", PLOTS.plot_patch_map),
+    "analyses/saliency_map": Picture("saliency_map", PLOTS.plot_saliency_map, width=1100),
     "analyses/information_flow": Picture(
-        information_flow.SCRIPT, PLOTS.plot_information_flow, (*LINEAR, *OFFSET, MAPS[0]), 1500
+        "information_flow", PLOTS.plot_information_flow, (*LINEAR, *OFFSET, MAPS[0]), 1500
     ),
     "analyses/pruning": Picture(
-        pruning.SCRIPT, PLOTS.plot_pruning, (*LINEAR, *ARROW, *SINUSOID, *OFFSET), 1250
+        "pruning", PLOTS.plot_pruning, (*LINEAR, *ARROW, *SINUSOID, *OFFSET), 1250
     ),
     "analyses/pruning_long": Picture(
-        pruning.SCRIPT, PLOTS.plot_pruning_curve, options={"examples": 1024, "episodes": 64}
+        "pruning", PLOTS.plot_pruning_curve, options={"examples": 1024, "episodes": 64}
     ),
-    "analyses/bijections": Picture(bijections.SCRIPT, PLOTS.plot_bijections, MAPS, 1250),
-    "analyses/bijection_errors": Picture(
-        bijections.SCRIPT, PLOTS.plot_bijection_errors, MAPS, 1250
-    ),
+    "analyses/bijections": Picture("bijections", PLOTS.plot_bijections, MAPS, 1250),
+    "analyses/bijection_errors": Picture("bijections", PLOTS.plot_bijection_errors, MAPS, 1250),
     "history": Picture(None, PLOTS.plot_history),
-    "analyses/emergence": Picture(emergence.SCRIPT, PLOTS.plot_emergence, ()),
+    "analyses/emergence": Picture("emergence", PLOTS.plot_emergence, ()),
 }
 """By file, without its ending, in the folder of the documentation."""
 
@@ -171,23 +149,21 @@ def drawn(picture: Picture | LinearPicture, config: Pictures) -> go.Figure:
 
 def results(picture: Picture, config: Pictures) -> dict[str, Any]:
     """The results that a picture shows, from the folder if they are there."""
-    if picture.script is None:
+    if picture.question is None:
         return {name: tvl.load_pretrained(name, device="cpu").history for name in picture.models}
-    options = dict(picture.options or {})
-    study: Study = replace(
-        picture.script.default,
+    question = QUESTIONS[picture.question]
+    asked = replace(
+        starting_point(question, Following),
         models=picture.models,
         out=writable_folder(config.results),
         device=config.device,
-        **options,
+        **dict(picture.options or {}),
     )
-    if isinstance(study, emergence.EmergenceStudy):
-        return picture.script.results(study, emergence.trained(study))
-    return picture.script.results(study, named_models(picture.models))
+    return answered(question, asked)
 
 
 if __name__ == "__main__":
     with plain_errors():
-        config = parse(Pictures, Pictures(), DESCRIPTION)
+        config = parse("python analyses/pictures.py", sys.argv[1:], Pictures(), DESCRIPTION)
         with quietly(config.quiet):
             main(config)

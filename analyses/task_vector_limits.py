@@ -1,6 +1,8 @@
-"""What one task vector can not do, and several can: `python analyses/task_vector_limits.py`."""
+"""What one task vector can not do, and several can. The same as `tvlens task-vector-limits`."""
 
-from tvlens.commands.stories import main
+import sys
+
+from tvlens.commands.main import main
 
 if __name__ == "__main__":
-    main("task_vector_limits")
+    main(["task-vector-limits", *sys.argv[1:]])

@@ -142,7 +142,7 @@ def test_starts_are_timed_and_written(tmp_path: Path, monkeypatch: pytest.Monkey
     content = written(tmp_path, "imports")
     names = {path.name for path in imports.scripts()}
     assert "train.py" in names
-    assert "command_line.py" not in names
+    assert "linear_pictures.py" not in names
     assert len(content["CPU"]) == len(content["wall"]) == 2 + len(names)
     assert len(commands) == 3 * len(content["CPU"])
     assert {row["ratio_median"] for row in content["CPU"]} == {1.0}

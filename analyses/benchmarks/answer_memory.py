@@ -46,4 +46,4 @@ def main(config: Config) -> None:
 
 if __name__ == "__main__":
     with plain_errors():
-        main(parse(Config, Config(), __doc__))
+        main(parse(Config(), __doc__))

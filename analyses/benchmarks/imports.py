@@ -99,4 +99,4 @@ def children_seconds() -> float:
 
 if __name__ == "__main__":
     with plain_errors():
-        main(parse(Config, Config(), DESCRIPTION))
+        main(parse(Config(), DESCRIPTION))

@@ -292,4 +292,4 @@ def main(config: Benchmark) -> None:
 
 if __name__ == "__main__":
     with plain_errors():
-        main(parse(Benchmark, Benchmark(), DESCRIPTION))
+        main(parse(Benchmark(), DESCRIPTION))

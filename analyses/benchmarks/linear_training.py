@@ -138,4 +138,4 @@ def loss_by_definition(
 
 if __name__ == "__main__":
     with plain_errors():
-        main(parse(Config, Config(), DESCRIPTION))
+        main(parse(Config(), DESCRIPTION))

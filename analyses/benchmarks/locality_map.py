@@ -131,4 +131,4 @@ def peak_memory(contestant: str, size: Size, where: Where) -> float:
 
 if __name__ == "__main__":
     with plain_errors():
-        main(parse(Config, Config(), DESCRIPTION))
+        main(parse(Config(), DESCRIPTION))

@@ -82,4 +82,4 @@ def muon_step(preset: str, state: TrainState) -> Callable[[], object]:
 
 if __name__ == "__main__":
     with plain_errors():
-        main(parse(Config, Config(), DESCRIPTION))
+        main(parse(Config(), DESCRIPTION))

@@ -75,4 +75,4 @@ def forget_peak(device: torch.device) -> None:
 
 if __name__ == "__main__":
     with plain_errors():
-        main(parse(Config, Config(), __doc__))
+        main(parse(Config(), __doc__))

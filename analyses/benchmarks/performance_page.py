@@ -202,4 +202,4 @@ def _origin(origin: dict[str, Any], name: str) -> str:
 
 if __name__ == "__main__":
     with plain_errors():
-        main(parse(Report, Report(), __doc__))
+        main(parse(Report(), __doc__))

@@ -85,4 +85,4 @@ def time_by_operator(
 
 if __name__ == "__main__":
     with plain_errors():
-        main(parse(Config, Config(), __doc__))
+        main(parse(Config(), __doc__))

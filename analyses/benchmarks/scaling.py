@@ -203,4 +203,4 @@ def cost_figure(costs: pd.DataFrame) -> go.Figure:
 
 if __name__ == "__main__":
     with plain_errors():
-        main(parse(Config, Config(), DESCRIPTION))
+        main(parse(Config(), DESCRIPTION))

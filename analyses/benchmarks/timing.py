@@ -21,17 +21,22 @@ import torch
 from clock import seconds_of
 from tqdm import tqdm
 
-sys.path.append(str(Path(__file__).parent.parent))
-
-from command_line import parse, plain_errors
-
 from tvlens import InputError
 from tvlens.base.devices import choose_device
 from tvlens.base.files import writable_folder, write_json, write_whole
 from tvlens.base.provenance import provenance
+from tvlens.commands.endings import plain_errors
+from tvlens.commands.parsing import Config
+from tvlens.commands.parsing import parse as parse_arguments
 from tvlens.plots.theme import TEMPLATE
 
 __all__ = ["Timing", "Where", "describe", "in_turn", "parse", "plain_errors", "save", "seconds_of"]
+
+
+def parse(default: Config, description: str | None = None) -> Config:
+    """The configuration that the command line asks for."""
+    program = f"python analyses/benchmarks/{Path(sys.argv[0]).name}"
+    return parse_arguments(program, sys.argv[1:], default, description)
 
 
 @dataclass(frozen=True)

@@ -73,4 +73,4 @@ def main(config: TrainingStep) -> None:
 
 if __name__ == "__main__":
     with plain_errors():
-        main(parse(TrainingStep, TrainingStep(), DESCRIPTION))
+        main(parse(TrainingStep(), DESCRIPTION))

@@ -118,4 +118,4 @@ def _step(experiment: Experiment, state: TrainState) -> Callable[[], object]:
 
 if __name__ == "__main__":
     with plain_errors():
-        main(parse(TVPLoss, TVPLoss(), DESCRIPTION))
+        main(parse(TVPLoss(), DESCRIPTION))

@@ -21,7 +21,7 @@ from tvlens.analysis.noise import noise
 from tvlens.analysis.part_effects import part_effects
 from tvlens.analysis.patch_map import patch_map
 from tvlens.analysis.pruning import pruning
-from tvlens.analysis.rank_sweep import item_tests, rank_sweep
+from tvlens.analysis.rank_sweep import rank_sweep
 from tvlens.analysis.risk_landscape import risk_landscape
 from tvlens.analysis.saliency_map import saliency_map
 from tvlens.analysis.several_vectors import several_vectors
@@ -44,7 +44,6 @@ __all__ = [
     "geometry",
     "icl_curve",
     "information_flow",
-    "item_tests",
     "learned_structure",
     "linear_risk",
     "locality_map",

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformer_lens import HookedRootModule
 
+from tvlens.analysis.shared.needs import CARRIER, ONE_LAYOUT, PATTERNS, asks, examples
 from tvlens.base.errors import InputError
 from tvlens.base.progress import progress
 from tvlens.interventions.hooks import check_hook_points, hooked_pass
@@ -14,6 +15,7 @@ from tvlens.interventions.patching import Site, count_layers, residual_name, wri
 from tvlens.prompts import AlignedPrompt, Episodes, Format, PositionIds, aligned, carrier_of
 from tvlens.prompts.chunks import chunks
 from tvlens.results import AttentionMap
+from tvlens.subjects import Subject
 from tvlens.tasks import Task
 
 DISTANCES = ("own", "previous", "earlier")
@@ -25,8 +27,28 @@ _DIMENSIONS = {
 }
 
 
+@asks(CARRIER, PATTERNS, ONE_LAYOUT, examples(2))
+def attention_map(subject: Subject, *, position_ids: PositionIds | None = None) -> AttentionMap:
+    """Attention from role to role, head by head, in contexts and in zero-shot prompts with and
+    without the vector.
+
+    Args:
+        subject: the model whose heads are looked at.
+        position_ids: those of the zero-shot prompts; the format's own if None.
+    """
+    return measure_attention_map(
+        subject.model,
+        subject.task,
+        subject.format,
+        subject.episodes,
+        subject.queries,
+        layer=subject.layer,
+        position_ids=position_ids,
+    )
+
+
 @torch.inference_mode()
-def attention_map(
+def measure_attention_map(
     model: HookedRootModule,
     task: Task,
     format: Format,
@@ -36,11 +58,12 @@ def attention_map(
     layer: int,
     position_ids: PositionIds | None = None,
 ) -> AttentionMap:
-    """Attention from role to role, head by head, in contexts and in zero-shot prompts with and
-    without the vector.
+    """The same, of plain data.
 
     Args:
+        model: what is looked into.
         task: names the result.
+        format: how examples become tokens.
         episodes: the contexts, of at least two complete examples and one that is asked.
         queries: what the zero-shot prompts ask: other examples of the same functions
             (`fresh_queries`).
@@ -78,8 +101,8 @@ def attention_map(
         xr.Dataset(
             {name: (dims, data[name].numpy()) for name, dims in _DIMENSIONS.items()},
             coords={
-                "block": range(1, len(names) + 1),
-                "head": range(1, data["context"].shape[2] + 1),
+                "block": range(len(names)),
+                "head": range(data["context"].shape[2]),
                 "query": [role.value for role in format.roles],
                 "key": [role.value for role in format.roles],
                 "distance": list(DISTANCES),

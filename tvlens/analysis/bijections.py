@@ -1,11 +1,15 @@
 """How many items of a map does one vector serve, and what are the wrong answers?"""
 
+from dataclasses import replace
+from typing import cast
+
 import torch
 import xarray as xr
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 from transformer_lens import HookedRootModule
 
+from tvlens.analysis.shared.needs import CARRIER, ONE_LAYOUT, SYMBOL_MAPS, asks
 from tvlens.base.errors import InputError
 from tvlens.base.progress import progress
 from tvlens.interventions.patching import Site, count_layers
@@ -13,15 +17,43 @@ from tvlens.interventions.residual_stream import last_vectors, residual_stream
 from tvlens.prompts import Episodes, Format, carrier_of
 from tvlens.prompts.chunks import chunks
 from tvlens.results import BijectionAnswers
-from tvlens.tasks import SymbolMaps
+from tvlens.subjects import Subject
+from tvlens.tasks import Bijections, Direction, MapKind, Relations, SymbolMaps
 
 READINGS = ("one dummy", "two dummies", "another function")
 PROMPTS = ("context", "zero-shot")
 LAST = slice(-1, None)
+MOST_PAIRS = {Direction.FORWARD: 4, Direction.INVERSE: 2, Direction.BOTH: 3, Direction.COPY: 2}
+"""The most pairs that are asked, in each direction; each number of pairs up to there is."""
+
+
+@asks(CARRIER, SYMBOL_MAPS, ONE_LAYOUT)
+def bijections(subject: Subject) -> BijectionAnswers:
+    """What a model answers in context, zero-shot, and with one vector, by kind of map.
+
+    Maps of every kind are asked, whatever the task of the subject has.
+
+    Args:
+        subject: a model of maps between symbols.
+    """
+    task = every_kind(cast(SymbolMaps, subject.task))
+    return measure_bijections(
+        subject.model, task, subject.format, *subject.sample(task), generator=subject.generator()
+    )
+
+
+def every_kind(task: SymbolMaps) -> SymbolMaps:
+    """The same task with maps of every kind."""
+    if isinstance(task, Relations):
+        return replace(task, directions=(Direction.FORWARD, Direction.INVERSE, Direction.BOTH))
+    if isinstance(task, Bijections):
+        sizes = [(way, pairs + 1) for way, most in MOST_PAIRS.items() for pairs in range(most)]
+        return replace(task, mixture=tuple(MapKind(*each) for each in sizes))
+    return task
 
 
 @torch.inference_mode()
-def bijections(
+def measure_bijections(
     model: HookedRootModule,
     task: SymbolMaps,
     format: Format,
@@ -30,10 +62,12 @@ def bijections(
     *,
     generator: Generator,
 ) -> BijectionAnswers:
-    """What a model answers in context, zero-shot, and with one vector, by kind of map.
+    """The same, of plain data.
 
     Args:
+        model: what is asked.
         task: its kinds of maps are told apart.
+        format: how examples become tokens.
         episodes: the contexts: all examples but the last, in place of which stands a query.
         queries: other examples of the same functions (`fresh_queries`); the last is asked.
         generator: draws dummy queries from the items of each function.

@@ -6,19 +6,34 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
+from tvlens.analysis.shared.needs import CARRIER, HEAD_WEIGHTS, HEADS, asks
 from tvlens.base.errors import InputError
 from tvlens.base.progress import progress
 from tvlens.interventions.hooks import hooked_pass
-from tvlens.interventions.parts import Part, head_weights, part_names
+from tvlens.interventions.parts import Part, head_weights, kind_of, part_names
 from tvlens.interventions.patching import Site, residual_name
 from tvlens.prompts import Episodes, Format, carrier_of
 from tvlens.prompts.chunks import chunks
 from tvlens.results import Contributions
+from tvlens.subjects import Subject
 from tvlens.tasks import Task
 
 
+@asks(CARRIER, HEADS, HEAD_WEIGHTS)
+def contributions(subject: Subject) -> Contributions:
+    """The terms whose sum is the vector at the last carrier: the embedding, and what each head,
+    each MLP and the biases of attention write there.
+
+    Args:
+        subject: the model whose vector is taken apart.
+    """
+    return measure_contributions(
+        subject.model, subject.task, subject.format, subject.episodes, layer=subject.layer
+    )
+
+
 @torch.inference_mode()
-def contributions(
+def measure_contributions(
     model: HookedRootModule,
     task: Task,
     format: Format,
@@ -26,11 +41,12 @@ def contributions(
     *,
     layer: int,
 ) -> Contributions:
-    """The terms whose sum is the vector at the last carrier: the embedding, and what each head,
-    each MLP and the biases of attention write there.
+    """The same, of plain data.
 
     Args:
+        model: what is taken apart.
         task: names the result.
+        format: how examples become tokens.
         episodes: the contexts.
         layer: where the carrier's vector is read.
 
@@ -40,7 +56,7 @@ def contributions(
     """
     names = part_names(model)
     vector_name = residual_name(model, layer)
-    weights = {block: head_weights(model, block) for block in range(1, layer + 1)}
+    weights = {block: head_weights(model, block) for block in range(layer)}
     below = [name for name in names if int(name.split(".")[1]) < layer]
     read = [residual_name(model, 0), *below, vector_name]
     parts: list[tuple[Tensor, Tensor]] = []
@@ -48,17 +64,18 @@ def contributions(
     rows = list(chunks(episodes, format.n_tokens(episodes.shots)))
     for some in progress(rows, "reading contributions"):
         prompt = format.context(episodes[some])
-        (carrier,) = Site(layer, carrier_of(format), -1).places(prompt).positions()
-        seen = hooked_pass(model, prompt, read=read).activations
-        terms = {"embedding": seen[residual_name(model, 0)][:, carrier]}
+        carrier = Site(layer, carrier_of(format), -1).places(prompt)
+        activations = hooked_pass(model, prompt, read=read).activations
+        seen = {name: carrier.read(each).squeeze(1) for name, each in activations.items()}
+        terms = {"embedding": seen[residual_name(model, 0)]}
         for block, each in weights.items():
-            z = seen[Part(block, 1).hook_name][:, carrier]
+            z = seen[Part(block, 0).hook_name]
             heads = torch.einsum("ehk,hkd->hed", z, each.W_O)
-            terms |= {str(Part(block, head)): term for head, term in enumerate(heads, start=1)}
-            terms[f"bias {block}"] = each.b_O.expand(len(z), -1)
+            terms |= {str(Part(block, head)): term for head, term in enumerate(heads)}
+            terms[f"L{block} bias"] = each.b_O.expand(len(z), -1)
             if Part(block).hook_name in seen:
-                terms[str(Part(block))] = seen[Part(block).hook_name][:, carrier]
-        vectors = seen[vector_name][:, carrier]
+                terms[str(Part(block))] = seen[Part(block).hook_name]
+        vectors = seen[vector_name]
         _check_sum(terms, vectors)
         parts.append((torch.stack(list(terms.values()), dim=1).cpu(), vectors.cpu()))
     added, vectors = (torch.cat(each).numpy() for each in zip(*parts, strict=True))
@@ -68,7 +85,7 @@ def contributions(
                 "contributions": (("episode", "part", "component"), added),
                 "vectors": (("episode", "component"), vectors),
             },
-            coords={"part": list(terms), "kind": ("part", [name.split()[0] for name in terms])},
+            coords={"part": list(terms), "kind": ("part", [kind_of(name) for name in terms])},
             attrs={
                 "layer": layer,
                 "carrier": carrier_of(format).value,

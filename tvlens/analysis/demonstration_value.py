@@ -1,6 +1,7 @@
 """How many examples is a task vector of a linear transformer worth?"""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import xarray as xr
@@ -8,6 +9,8 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from tvlens.analysis.shared.needs import CARRIER, INNER_LAYER, LINEAR, OWN_LENGTH, asks
+from tvlens.analysis.shared.vector_layer import vector_layer
 from tvlens.interventions.injections import (
     SOURCES,
     Injection,
@@ -22,13 +25,31 @@ from tvlens.interventions.injections import (
 from tvlens.models import LinearTransformer
 from tvlens.prompts import Episodes
 from tvlens.results import DemonstrationValue
+from tvlens.subjects import Subject
 from tvlens.tasks import Task
 
 METRICS = ("error", "direction")
 
 
+@asks(LINEAR, CARRIER, INNER_LAYER, OWN_LENGTH)
+def demonstration_value(subject: Subject) -> DemonstrationValue:
+    """Errors of contexts of 0 to n examples, and of one or more vectors without any.
+
+    Args:
+        subject: linear transformers whose prompts have a carrier, one for each seed.
+    """
+    return measure_demonstration_value(
+        cast(tuple[LinearTransformer, ...], subject.models),
+        subject.task,
+        subject.episodes,
+        subject.queries,
+        generator=subject.generator(),
+        layer=vector_layer(subject),
+    )
+
+
 @torch.inference_mode()
-def demonstration_value(
+def measure_demonstration_value(
     models: Sequence[LinearTransformer],
     task: Task,
     episodes: Episodes,
@@ -37,7 +58,7 @@ def demonstration_value(
     generator: Generator,
     layer: int = 1,
 ) -> DemonstrationValue:
-    """Errors of contexts of 0 to n examples, and of one or more vectors without any.
+    """The same, of plain data.
 
     Args:
         models: of triplets, of one length n and depth, of several seeds.

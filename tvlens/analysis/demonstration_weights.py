@@ -10,23 +10,43 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
+from tvlens.analysis.shared.needs import CARRIER, asks, examples
+from tvlens.analysis.shared.vector_layer import vector_layer
 from tvlens.base.errors import InputError
 from tvlens.interventions.patching import Site, read
 from tvlens.prompts import Episodes, Prompt
 from tvlens.results import DemonstrationWeights
+from tvlens.subjects import Subject
+
+
+@asks(CARRIER, examples(1))
+def demonstration_weights(subject: Subject) -> DemonstrationWeights:
+    """How far the vector moves when y of one example is that of another input of the function.
+
+    After Figure 3c of Dong et al. (arXiv 2506.09048): inputs stay, and so does the query. The
+    vector is that of the last carrier.
+
+    Args:
+        subject: models of one kind, one for each seed.
+    """
+    return measure_demonstration_weights(
+        subject.models,
+        subject.format.context,
+        subject.episodes,
+        subject.queries,
+        Site(vector_layer(subject), subject.carrier, -1),
+    )
 
 
 @torch.no_grad()
-def demonstration_weights(
+def measure_demonstration_weights(
     models: Sequence[HookedRootModule],
     lay_out: Callable[[Episodes], Prompt],
     episodes: Episodes,
     others: Episodes,
     site: Site,
 ) -> DemonstrationWeights:
-    """How far a vector moves when y of one example is that of another input of the function.
-
-    After Figure 3c of Dong et al. (arXiv 2506.09048): inputs stay, and so does the query.
+    """The same, of plain data.
 
     Args:
         models: of one kind, with different seeds.

@@ -2,31 +2,51 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
 import xarray as xr
 from torch import Generator
 
+from tvlens.analysis.shared.needs import LINEAR, OWN_LENGTH, PAIRS_OR_TRIPLETS, asks
 from tvlens.base.errors import InputError
 from tvlens.models import FirstLayer, LinearConfig, LinearTransformer
 from tvlens.models.linear.checks import check_linear, check_seeds
 from tvlens.models.linear.config import AttentionWeights, DropoutKind
 from tvlens.prompts import PAIRWISE, TRIPLET, Episodes
 from tvlens.results import DropoutRisk
+from tvlens.subjects import Subject
 from tvlens.tasks import MatrixRegression, Task
 from tvlens.theory import optimal_dropout_risk, optimal_pairs_dropout_risk
 
+OPTIMA = {PAIRWISE: optimal_pairs_dropout_risk, TRIPLET: optimal_dropout_risk}
+"""The least risk in each format."""
+
+
+@asks(LINEAR, PAIRS_OR_TRIPLETS, OWN_LENGTH)
+def dropout_risk(subject: Subject) -> DropoutRisk:
+    """Errors of models under the dropout of their own training, and without.
+
+    `DropoutRisk.together` compares pairs and triplets that were tested on the same episodes.
+
+    Args:
+        subject: linear transformers of pairs or triplets, one for each seed.
+    """
+    models = cast(tuple[LinearTransformer, ...], subject.models)
+    generator = subject.generator()
+    return measure_dropout_risk(models, subject.task, subject.episodes, generator=generator)
+
 
 @torch.no_grad()
-def dropout_risk(
+def measure_dropout_risk(
     models: Sequence[LinearTransformer],
     task: Task,
     episodes: Episodes,
     *,
     generator: Generator,
 ) -> DropoutRisk:
-    """Errors of models under the dropout of their own training, and without.
+    """The same of models of any formats and keeps, of plain data.
 
     After Proposition 5 of Dong et al. (arXiv 2506.09048). The optimum is that of its setting: two
     layers of structured weights that see all tokens, `DropoutKind.INPUT`, standard normal x and W
@@ -44,13 +64,12 @@ def dropout_risk(
     """
     check_linear(models)
     n = episodes.shots - 1
-    formats = (PAIRWISE, TRIPLET)
-    wrong = [each for each in models if each.format not in formats or each.examples != n]
+    wrong = [each for each in models if each.format not in OPTIMA or each.examples != n]
     if wrong or not models:
         got = f"{wrong[0].format.name} of {wrong[0].examples}" if wrong else "no model"
         raise InputError(f"Expected models of pairs or triplets of {n} examples, got {got}.")
     check_seeds((f"keep {model.config.dropout.keep:g}", model) for model in models)
-    dropped, whole, labels, seen = [], [], [], Counter()
+    dropped, whole, optima, labels, seen = [], [], [], [], Counter()
     for model in models:
         prompt = model.format.context(episodes)
         kept = model.sample_kept(episodes.batch, generator=generator)
@@ -59,25 +78,24 @@ def dropout_risk(
             errors.append(error.cpu().numpy())
         kind = (model.format.name, model.config.dropout.keep)
         seen[kind] += 1
-        labels.append((*kind, seen[kind]))
-    names = ("run_format", "run_keep", "seed")
+        labels.append((*kind, seen[kind], repr(model.config)))
+        optima.append(_optimum(model) if task == MatrixRegression(model.d) else np.nan)
+    names = ("format", "keep", "seed", "config")
     columns = zip(names, zip(*labels, strict=True), strict=True)
-    d, configs = models[0].d, {model.config.dropout.keep: model.config for model in models}
-    keeps = sorted(configs)
-    proven = [task == MatrixRegression(d) and _is_proven(configs[keep]) for keep in keeps]
     return DropoutRisk(
         xr.Dataset(
             {
                 "dropped": (("run", "episode"), np.stack(dropped)),
                 "whole": (("run", "episode"), np.stack(whole)),
-                "optimum": (("format", "keep"), np.where(proven, _optima(n, d, keeps), np.nan)),
+                "optimum": ("run", optima),
             },
-            coords={
-                "format": [each.name for each in formats],
-                "keep": keeps,
-                **{name: ("run", list(values)) for name, values in columns},
+            coords={name: ("run", list(values)) for name, values in columns},
+            attrs={
+                "d": models[0].d,
+                "examples": n,
+                "task": type(task).__name__,
+                "episodes": episodes.digest,
             },
-            attrs={"d": d, "examples": n, "task": type(task).__name__},
         )
     )
 
@@ -93,9 +111,9 @@ def _is_proven(config: LinearConfig) -> bool:
     )
 
 
-def _optima(n: int, d: int, keeps: list[float]) -> list[list[float]]:
-    """The least R of pairs and of triplets."""
-    return [
-        [optimal_pairs_dropout_risk(n, d, keep) / d for keep in keeps],
-        [optimal_dropout_risk(n, d, keep) / d for keep in keeps],
-    ]
+def _optimum(model: LinearTransformer) -> float:
+    """The least R of such models, nan if it is not known."""
+    if not _is_proven(model.config):
+        return np.nan
+    least = OPTIMA[model.format]
+    return least(model.examples, model.d, model.config.dropout.keep) / model.d

@@ -6,6 +6,14 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
+from tvlens.analysis.shared.needs import (
+    CARRIER,
+    ONE_LAYOUT,
+    PATTERNS,
+    UNTRAINED,
+    asks,
+    examples,
+)
 from tvlens.base.errors import InputError
 from tvlens.base.progress import progress
 from tvlens.interventions.patching import Site, count_layers
@@ -14,6 +22,7 @@ from tvlens.interventions.saliency import MEASURES, attention_saliency
 from tvlens.prompts import AlignedPrompt, Episodes, Format, Role, aligned, carrier_of
 from tvlens.prompts.chunks import chunks
 from tvlens.results import InformationFlow
+from tvlens.subjects import Subject
 from tvlens.tasks import Task
 
 _DIMENSIONS = {
@@ -27,7 +36,26 @@ _DIMENSIONS = {
 }
 
 
-def information_flow(
+@asks(CARRIER, UNTRAINED, PATTERNS, ONE_LAYOUT, examples(2))
+def information_flow(subject: Subject) -> InformationFlow:
+    """Saliency of the edges from each y to its own example, and from the last carrier to each y.
+
+    Beside it, what the vector of each layer is worth; see `InformationFlow`.
+
+    Args:
+        subject: the model whose attention is traced.
+    """
+    return measure_information_flow(
+        subject.model,
+        subject.task,
+        subject.format,
+        subject.episodes,
+        subject.queries,
+        untrained=subject.untrained_model,
+    )
+
+
+def measure_information_flow(
     model: HookedRootModule,
     task: Task,
     format: Format,
@@ -36,12 +64,12 @@ def information_flow(
     *,
     untrained: HookedRootModule,
 ) -> InformationFlow:
-    """Saliency of the edges from each y to its own example, and from the last carrier to each y.
-
-    Beside it, what the vector of each layer is worth; see `InformationFlow`.
+    """The same, of plain data.
 
     Args:
+        model: whose attention is traced.
         task: gives losses and errors.
+        format: how examples become tokens.
         episodes: the contexts, of at least two complete examples and one that is asked.
         queries: what the zero-shot prompts ask: other examples of the same functions
             (`fresh_queries`).
@@ -72,7 +100,7 @@ def information_flow(
             coords={
                 "weights": ["trained", "untrained"],
                 "measure": list(MEASURES),
-                "block": range(1, blocks + 1),
+                "block": range(blocks),
                 "layer": range(blocks + 1),
                 "example": range(1, episodes.shots),
             },

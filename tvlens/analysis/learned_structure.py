@@ -1,6 +1,7 @@
 """Do trained linear transformers have the weights that theory finds minimisers among?"""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import xarray as xr
@@ -9,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tvlens import theory
+from tvlens.analysis.shared.needs import LINEAR, MATRICES, STRUCTURED, UNTRAINED, asks
 from tvlens.base.errors import InputError
 from tvlens.models import LinearTransformer
 from tvlens.models.linear.weights import (
@@ -20,17 +22,32 @@ from tvlens.models.linear.weights import (
 )
 from tvlens.prompts import TRIPLET, Role
 from tvlens.results import LearnedStructure
+from tvlens.subjects import Subject
 from tvlens.tasks import MatrixRegression
 from tvlens.tasks.covariance import covariance_power
 
 
-def learned_structure(
+@asks(LINEAR, STRUCTURED, UNTRAINED, MATRICES)
+def learned_structure(subject: Subject) -> LearnedStructure:
+    """The weights of several trainings beside the structured sets of arXiv 2506.09048, section 3.
+
+    Args:
+        subject: linear transformers of pairs or triplets, one for each seed.
+    """
+    return measure_learned_structure(
+        cast(tuple[LinearTransformer, ...], subject.models),
+        cast(MatrixRegression, subject.task),
+        untrained=cast(tuple[LinearTransformer, ...], subject.untrained),
+    )
+
+
+def measure_learned_structure(
     models: Sequence[LinearTransformer],
     task: MatrixRegression,
     *,
     untrained: Sequence[LinearTransformer],
 ) -> LearnedStructure:
-    """The weights of several trainings beside the structured sets of arXiv 2506.09048, section 3.
+    """The same, of plain data.
 
     Args:
         models: trained from different seeds; of one kind, on pairs or triplets.

@@ -2,24 +2,42 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
 import xarray as xr
 
+from tvlens.analysis.shared.needs import LINEAR, OWN_LENGTH_OR_MORE, asks
 from tvlens.base.errors import InputError
 from tvlens.models import FirstLayer, LinearTransformer
 from tvlens.models.linear.checks import check_linear, check_seeds
 from tvlens.models.linear.config import AttentionWeights
 from tvlens.prompts import INSEPARABLE, SINGLE, Episodes
 from tvlens.results import LinearRisk
+from tvlens.subjects import Subject
 from tvlens.tasks import MatrixRegression, Task
 from tvlens.theory import optimal_risk
 
 
+@asks(LINEAR, OWN_LENGTH_OR_MORE)
+def linear_risk(subject: Subject) -> LinearRisk:
+    """Errors of linear transformers of one format, depth and number of examples.
+
+    `LinearRisk.together` compares several kinds that were tested on the same episodes.
+
+    Args:
+        subject: linear transformers of one kind, one for each seed.
+    """
+    models = cast(tuple[LinearTransformer, ...], subject.models)
+    return measure_linear_risk(models, subject.task, subject.episodes)
+
+
 @torch.no_grad()
-def linear_risk(models: Sequence[LinearTransformer], task: Task, episodes: Episodes) -> LinearRisk:
-    """Errors of linear transformers of any format, depth and number of examples.
+def measure_linear_risk(
+    models: Sequence[LinearTransformer], task: Task, episodes: Episodes
+) -> LinearRisk:
+    """The same of models of any kinds, of plain data.
 
     After Dong et al. (arXiv 2506.09048), section 3 and appendix A.4. The optimum that is proven is
     that of one layer on single tokens, and of two of which the first does not compare inputs, of
@@ -61,7 +79,7 @@ def linear_risk(models: Sequence[LinearTransformer], task: Task, episodes: Episo
         xr.Dataset(
             {"error": (("run", "episode"), np.stack(errors)), "optimum": ("run", optima)},
             coords={name: ("run", list(values)) for name, values in columns},
-            attrs={"d": models[0].d, "task": type(task).__name__},
+            attrs={"d": models[0].d, "task": type(task).__name__, "episodes": episodes.digest},
         )
     )
 

@@ -9,15 +9,17 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
+from tvlens.analysis.shared.needs import CARRIER, HEADS, ONE_LAYOUT, asks
 from tvlens.base.progress import progress
 from tvlens.interventions.hooks import Edit, check_hook_points, hooked_pass
-from tvlens.interventions.parts import Part, list_parts, part_names, swapped
+from tvlens.interventions.parts import Part, kind_of, list_parts, part_names, swapped
 from tvlens.interventions.patching import Site, residual_name, written
 from tvlens.interventions.residual_stream import Rerun, ResidualStream, residual_stream
 from tvlens.prompts import Episodes, Format, PositionIds, carrier_of
 from tvlens.prompts.chunks import chunks
 from tvlens.results import PartEffects
-from tvlens.tasks import Task, check_relabelled
+from tvlens.subjects import Subject
+from tvlens.tasks import Task, check_relabelled, relabelled
 
 Activations = dict[str, Tensor]
 """What parts put out, by hook name; "episode position .."."""
@@ -25,8 +27,30 @@ Vectors = Float[Tensor, "row 1 d_model"]
 Errors = Float[Tensor, "episode part"]
 
 
+@asks(CARRIER, HEADS, ONE_LAYOUT)
+def part_effects(subject: Subject, *, position_ids: PositionIds | None = None) -> PartEffects:
+    """Errors when a head, an MLP, or all heads of a block put out their mean over episodes, or what
+    they put out in a context of another function; they are defined in `PartEffects`.
+
+    Args:
+        subject: the model whose parts are changed.
+        position_ids: those of the zero-shot prompts; the format's own if None.
+    """
+    episodes = subject.episodes
+    return measure_part_effects(
+        subject.model,
+        subject.task,
+        subject.format,
+        episodes,
+        subject.queries,
+        relabelled(subject.task, episodes, generator=subject.generator()),
+        layer=subject.layer,
+        position_ids=position_ids,
+    )
+
+
 @torch.inference_mode()
-def part_effects(
+def measure_part_effects(
     model: HookedRootModule,
     task: Task,
     format: Format,
@@ -37,13 +61,15 @@ def part_effects(
     layer: int,
     position_ids: PositionIds | None = None,
 ) -> PartEffects:
-    """Errors when a head, an MLP, or all heads of a block put out their mean over episodes, or what
-    they put out in a context of another function; they are defined in `PartEffects`.
+    """The same, of plain data.
 
     The parts of a block are tried in one pass: a prompt is repeated, and each copy has another part
     changed.
 
     Args:
+        model: whose parts are changed.
+        task: gives errors.
+        format: how examples become tokens.
         episodes: the contexts; the last example is asked.
         queries: what the zero-shot prompts ask: other examples of the same functions
             (`fresh_queries`).
@@ -81,7 +107,7 @@ def part_effects(
             },
             coords={
                 "part": labels,
-                "kind": ("part", [name.split()[0] for name in labels]),
+                "kind": ("part", [kind_of(name) for name in labels]),
             },
             attrs={
                 "layer": layer,
@@ -101,7 +127,7 @@ def _groups(parts: Sequence[Part]) -> dict[int, dict[str, list[Part]]]:
         heads = [part for part in parts if part.block == block and part.head is not None]
         rest = [part for part in parts if part.block == block and part.head is None]
         blocks[block] = {str(part): [part] for part in heads}
-        blocks[block] |= {f"heads {block}": heads} | {str(part): [part] for part in rest}
+        blocks[block] |= {f"L{block} heads": heads} | {str(part): [part] for part in rest}
     return blocks
 
 
@@ -183,7 +209,7 @@ class _Trial:
         """A context when groups of parts of a block put out `values` at some positions."""
         edits = swapped(groups, values, positions)
         tokens = self.length - min(positions)
-        return stream.rerun(edits, layer=block - 1, tokens=tokens, copies=len(groups))
+        return stream.rerun(edits, layer=block, tokens=tokens, copies=len(groups))
 
     def _vectors(self, ran: Rerun, copies: int) -> Vectors:
         """The carrier's vectors after a rerun; nothing in the blocks above can change them."""

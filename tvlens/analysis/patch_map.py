@@ -1,6 +1,7 @@
 """Where in a context does the residual stream know which function is asked?"""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 import xarray as xr
@@ -8,31 +9,47 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
+from tvlens.analysis.shared.needs import CARRIER, asks
 from tvlens.base.progress import progress
 from tvlens.interventions.patching import Site, count_layers, read_all
 from tvlens.interventions.residual_stream import ResidualStream, residual_stream
 from tvlens.prompts import Episodes, Format, carrier_of
 from tvlens.prompts.chunks import chunks
 from tvlens.results import PatchMap
-from tvlens.tasks import Task, check_relabelled
+from tvlens.subjects import Subject
+from tvlens.tasks import Task, check_relabelled, relabelled
 
 TOKENS = {"last": -1, "all": None}
 """Which tokens of a role are replaced."""
 
 
+@asks(CARRIER)
+def patch_map(subject: Subject) -> PatchMap:
+    """Errors of the last answer in contexts of another function, when the residual stream at a site
+    is that of the right context, or its mean over episodes.
+
+    Args:
+        subject: the model that is patched.
+    """
+    episodes = subject.episodes
+    corrupted = relabelled(subject.task, episodes, generator=subject.generator())
+    return measure_patch_map(subject.model, subject.task, subject.format, episodes, corrupted)
+
+
 @torch.inference_mode()
-def patch_map(
+def measure_patch_map(
     model: HookedRootModule,
     task: Task,
     format: Format,
     episodes: Episodes,
     corrupted: Episodes,
 ) -> PatchMap:
-    """Errors of the last answer in contexts of another function, when the residual stream at a site
-    is that of the right context, or its mean over episodes.
+    """The same, of plain data.
 
     Args:
+        model: what is patched.
         task: gives errors.
+        format: how examples become tokens.
         episodes: the clean contexts; the last example is asked.
         corrupted: the same inputs under other functions (`relabelled`).
 
@@ -58,7 +75,9 @@ def patch_map(
     for some in progress(rows, "patching"):
         target = episodes.target[some][:, -1]
         clean = residual_stream(model, format.context(episodes[some]))
-        corrupt = residual_stream(model, format.context(corrupted[some]))
+        # A text shows the answer that is scored, whose tokens follow from one another.
+        asked = replace(corrupted[some], target=episodes.target[some])
+        corrupt = residual_stream(model, format.context(asked))
 
         removed = {site: _at(sums, site) / episodes.batch for site in sites}
         removed = {site: mean.expand(len(target), -1, -1) for site, mean in removed.items()}

@@ -1,6 +1,7 @@
 """Up to which rank does a task vector of a linear transformer hold a map among items?"""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -8,6 +9,8 @@ import xarray as xr
 from jaxtyping import Float, Int8
 from torch import Generator, Tensor
 
+from tvlens.analysis.shared.needs import CARRIER, INNER_LAYER, LINEAR, OWN_LENGTH, asks
+from tvlens.analysis.shared.vector_layer import vector_layer
 from tvlens.base.errors import InputError
 from tvlens.interventions.injections import (
     Injection,
@@ -21,11 +24,27 @@ from tvlens.interventions.injections import (
 from tvlens.models import LinearTransformer
 from tvlens.prompts import Episodes
 from tvlens.results import RankSweep
+from tvlens.subjects import Subject
 from tvlens.tasks import ItemMap, OrthonormalItems, fresh_queries, sample_episodes
 
 SOURCES = ("own", "another function")
 Tests = Mapping[OrthonormalItems, tuple[Episodes, Episodes]]
 """For each map its episodes, and queries of the same functions, of which the last is asked."""
+
+
+@asks(LINEAR, CARRIER, INNER_LAYER, OWN_LENGTH)
+def rank_sweep(subject: Subject) -> RankSweep:
+    """What contexts and vectors make models answer about maps of several ranks.
+
+    Maps of every kind that their width has room for are asked, whatever the task of the subject.
+
+    Args:
+        subject: linear transformers whose prompts have a carrier, one for each seed.
+    """
+    models, test = cast(tuple[LinearTransformer, ...], subject.models), subject.test
+    generator = Generator(subject.device).manual_seed(test.seed)
+    tests = item_tests(models[0].d, test.examples, test.episodes, generator=generator)
+    return measure_rank_sweep(models, tests, layer=vector_layer(subject))
 
 
 def item_tests(d: int, examples: int, batch: int, *, generator: Generator) -> Tests:
@@ -48,8 +67,10 @@ def item_tests(d: int, examples: int, batch: int, *, generator: Generator) -> Te
 
 
 @torch.inference_mode()
-def rank_sweep(models: Sequence[LinearTransformer], tests: Tests, *, layer: int = 1) -> RankSweep:
-    """What contexts and vectors make models answer about maps of several ranks.
+def measure_rank_sweep(
+    models: Sequence[LinearTransformer], tests: Tests, *, layer: int = 1
+) -> RankSweep:
+    """The same, of plain data.
 
     Args:
         models: of triplets, of one length n and depth, of several seeds.

@@ -1,6 +1,7 @@
 """Is a trained linear transformer at a minimum within the structured set, and what lies around?"""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import xarray as xr
@@ -9,6 +10,14 @@ from torch import Generator, Tensor
 from torch.func import functional_call, vmap
 
 from tvlens import theory
+from tvlens.analysis.shared.needs import (
+    INNER_LAYER,
+    LINEAR,
+    MATRICES,
+    OWN_LENGTH,
+    STRUCTURED,
+    asks,
+)
 from tvlens.base.errors import InputError
 from tvlens.base.progress import progress
 from tvlens.models import AttentionWeights, FirstLayer, LinearTransformer
@@ -23,6 +32,7 @@ from tvlens.models.linear.weights import (
 from tvlens.prompts import Episodes
 from tvlens.prompts.chunks import chunks
 from tvlens.results import RiskLandscape
+from tvlens.subjects import Subject
 from tvlens.tasks import MatrixRegression
 from tvlens.tasks.covariance import covariance_power
 
@@ -34,7 +44,30 @@ AWAY = 0.1
 """How far from the set a gradient is taken to compare with."""
 
 
+@asks(LINEAR, STRUCTURED, INNER_LAYER, MATRICES, OWN_LENGTH)
 def risk_landscape(
+    subject: Subject, *, steps: tuple[float, ...] = STEPS, draws: int = 8
+) -> RiskLandscape:
+    """Errors as weights move along the structured set of arXiv 2506.09048, section 3, and off it.
+
+    See `RiskLandscape`, and `tvlens.models.linear.directions.directions` for where they move.
+
+    Args:
+        subject: linear transformers of pairs or triplets, one for each seed.
+        steps: how far weights move; 0 has to be among them.
+        draws: random directions across the set for each layer.
+    """
+    return measure_risk_landscape(
+        cast(tuple[LinearTransformer, ...], subject.models),
+        cast(MatrixRegression, subject.task),
+        subject.episodes,
+        generator=Generator().manual_seed(subject.generator().initial_seed()),
+        steps=steps,
+        draws=draws,
+    )
+
+
+def measure_risk_landscape(
     models: Sequence[LinearTransformer],
     task: MatrixRegression,
     episodes: Episodes,
@@ -43,9 +76,7 @@ def risk_landscape(
     steps: Sequence[float] = STEPS,
     draws: int = 8,
 ) -> RiskLandscape:
-    """Errors as weights move along the structured set of arXiv 2506.09048, section 3, and off it.
-
-    See `RiskLandscape`, and `tvlens.models.linear.directions.directions` for where they move.
+    """The same, of plain data.
 
     Args:
         models: of one kind, with two layers or more, on pairs or triplets.

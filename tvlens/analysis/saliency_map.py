@@ -6,24 +6,38 @@ from einops import einsum
 from torch.nn import functional as F
 from transformer_lens import HookedRootModule
 
+from tvlens.analysis.shared.needs import CARRIER, ONE_LAYOUT, PATTERNS, asks
 from tvlens.base.progress import progress
 from tvlens.interventions.patching import count_layers
 from tvlens.interventions.saliency import MEASURES, attention_saliency
 from tvlens.prompts import AlignedPrompt, Episodes, Format, aligned, carrier_of
 from tvlens.prompts.chunks import chunks
 from tvlens.results import SaliencyMap
+from tvlens.subjects import Subject
 from tvlens.tasks import Task
 
 
-def saliency_map(
-    model: HookedRootModule, task: Task, format: Format, episodes: Episodes
-) -> SaliencyMap:
+@asks(CARRIER, PATTERNS, ONE_LAYOUT)
+def saliency_map(subject: Subject) -> SaliencyMap:
     """Attention times the gradient of the loss with respect to it, between kinds of tokens.
 
     The loss is that of the last answer; see `SaliencyMap`.
 
     Args:
+        subject: the model whose attention is traced.
+    """
+    return measure_saliency_map(subject.model, subject.task, subject.format, subject.episodes)
+
+
+def measure_saliency_map(
+    model: HookedRootModule, task: Task, format: Format, episodes: Episodes
+) -> SaliencyMap:
+    """The same, of plain data.
+
+    Args:
+        model: whose attention is traced.
         task: gives the loss.
+        format: how examples become tokens.
         episodes: the contexts; the last example is asked.
 
     Raises:
@@ -44,7 +58,7 @@ def saliency_map(
     return SaliencyMap(
         xr.Dataset(
             {measure: (dims, values) for measure, values in found.items()},
-            coords={"block": range(1, count_layers(model) + 1), "query": labels, "key": labels},
+            coords={"block": range(count_layers(model)), "query": labels, "key": labels},
             attrs={
                 "carrier": carrier_of(format).value,
                 "answer": format.answer.value,

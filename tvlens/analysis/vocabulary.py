@@ -6,6 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
+from tvlens.analysis.shared.needs import CARRIER, ONE_LAYOUT, SYMBOLS, UNTRAINED, asks
 from tvlens.base.errors import InputError
 from tvlens.base.progress import progress
 from tvlens.interventions.patching import Site, residual_name
@@ -15,13 +16,32 @@ from tvlens.prompts.chunks import chunks
 from tvlens.results import Vocabulary
 from tvlens.results.vocabulary import SORTS
 from tvlens.shifts.base import are_symbols
+from tvlens.subjects import Subject
 from tvlens.tasks import Task
 
 Vectors = Float[Tensor, "episode layer d_model"]
 
 
+@asks(CARRIER, UNTRAINED, SYMBOLS, ONE_LAYOUT)
+def vocabulary(subject: Subject) -> Vocabulary:
+    """What the model's read-out makes of the task vector of each layer; see `Vocabulary`.
+
+    Args:
+        subject: the model whose vectors are read out.
+    """
+    return measure_vocabulary(
+        subject.model,
+        subject.task,
+        subject.format,
+        subject.episodes,
+        subject.queries,
+        layer=subject.layer,
+        untrained=subject.untrained_model,
+    )
+
+
 @torch.inference_mode()
-def vocabulary(
+def measure_vocabulary(
     model: HookedRootModule,
     task: Task,
     format: Format,
@@ -31,13 +51,15 @@ def vocabulary(
     layer: int,
     untrained: HookedRootModule,
 ) -> Vocabulary:
-    """What the model's read-out makes of the task vector of each layer; see `Vocabulary`.
+    """The same, of plain data.
 
     The last carrier's vector is put in the place of the stream after the last block, at the token
     that answers, and the output there is read: final norm and unembedding, whatever they are.
 
     Args:
+        model: whose vectors are read out.
         task: names the result.
+        format: how examples become tokens.
         episodes: the contexts; their inputs and outputs are symbols of one vocabulary.
         queries: other examples of the same functions (`fresh_queries`): their outputs are right
             answers that a context need not show.

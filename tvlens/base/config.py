@@ -1,7 +1,8 @@
 """Frozen dataclasses to JSON and back, strictly.
 
-Every dataclass becomes an object whose `kind` is its class name. Only classes that the reader names
-are ever built, so a file can choose among them but not run anything else.
+Every dataclass becomes an object whose `kind` is its class name. Only classes that are marked by
+`kind`, or that the reader names, are ever built: a file can choose among them but not run anything
+else.
 """
 
 import dataclasses
@@ -9,9 +10,20 @@ import enum
 import types
 import typing
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from tvlens.base.errors import InputError, did_you_mean
+
+KINDS: dict[str, type] = {}
+"""The classes that may stand in a file, by name."""
+
+Class = TypeVar("Class", bound=type)
+
+
+def kind(cls: Class) -> Class:
+    """Let a dataclass stand in files; a decorator."""
+    KINDS[cls.__name__] = cls
+    return cls
 
 
 def to_json(value: Any) -> Any:
@@ -26,19 +38,19 @@ def to_json(value: Any) -> Any:
     return value
 
 
-def from_json(data: Any, kinds: Iterable[type], where: str = "the file") -> Any:
+def from_json(data: Any, where: str = "the file", own_kinds: Iterable[type] = ()) -> Any:
     """The dataclass that `to_json` made `data` from.
 
     Args:
         data: parsed JSON.
-        kinds: every dataclass that may occur.
         where: what to call the origin of the data in errors.
+        own_kinds: classes that may occur beside those that are marked by `kind`.
 
     Raises:
         InputError: an unknown or missing key (with the nearest known one), or a value of the wrong
             type.
     """
-    return _decode_object(data, {kind.__name__: kind for kind in kinds}, where)
+    return _decode_object(data, KINDS | {each.__name__: each for each in own_kinds}, where)
 
 
 def _decode_object(data: Any, kinds: dict[str, type], where: str) -> Any:

@@ -21,21 +21,21 @@ from tvlens.interventions.patching import count_layers
 
 @dataclass(frozen=True)
 class Part:
-    """An attention head or an MLP. Blocks and heads are counted from 1."""
+    """An attention head or an MLP, numbered as in TransformerLens: blocks and heads from 0."""
 
     block: int
-    """It leads from layer `block` - 1 to layer `block`; TransformerLens's `blocks.{block - 1}`."""
+    """It leads from layer `block` to layer `block + 1`."""
     head: int | None = None
-    """Which head of the block (TransformerLens's index plus 1); None is the MLP."""
+    """Which head of the block; None is the MLP."""
 
     @property
     def hook_name(self) -> str:
         """The hook point that sees what the part puts out."""
         name = "hook_mlp_out" if self.head is None else "attn.hook_z"
-        return f"blocks.{self.block - 1}.{name}"
+        return f"blocks.{self.block}.{name}"
 
     def __str__(self) -> str:
-        return f"MLP {self.block}" if self.head is None else f"head {self.block}.{self.head}"
+        return f"L{self.block} MLP" if self.head is None else f"L{self.block}H{self.head}"
 
 
 @runtime_checkable
@@ -62,9 +62,9 @@ def part_names(model: HookedRootModule) -> list[str]:
     Raises:
         InputError: the heads of a block have no hook point.
     """
-    blocks = range(1, count_layers(model) + 1)
-    check_hook_points(model, [Part(block, 1).hook_name for block in blocks])
-    names = [part.hook_name for block in blocks for part in (Part(block, 1), Part(block))]
+    blocks = range(count_layers(model))
+    check_hook_points(model, [Part(block, 0).hook_name for block in blocks])
+    names = [part.hook_name for block in blocks for part in (Part(block, 0), Part(block))]
     return [name for name in names if name in model.hook_dict]
 
 
@@ -72,25 +72,31 @@ def list_parts(outputs: Mapping[str, Tensor]) -> list[Part]:
     """All heads and MLPs, block by block, from what they put out at `part_names`."""
     parts: list[Part] = []
     for name, output in outputs.items():
-        block = int(name.split(".")[1]) + 1
+        block = int(name.split(".")[1])
         is_mlp = name == Part(block).hook_name
-        heads = [None] if is_mlp else range(1, output.shape[2] + 1)
+        heads = [None] if is_mlp else range(output.shape[2])
         parts += [Part(block, head) for head in heads]
     return sorted(parts, key=lambda part: (part.block, part.head is None, part.head))
 
 
+def kind_of(label: str) -> str:
+    """What a label such as "L0H3", "L0 MLP", "L0 bias" or "embedding" names: head, MLP, .."""
+    _, _, kind = label.partition(" ")
+    return kind or ("head" if label.startswith("L") else label)
+
+
 def head_weights(model: HookedRootModule, block: int) -> HeadWeights:
-    """How the heads of a block (counted from 1) write into the residual stream.
+    """How the heads of a block write into the residual stream.
 
     Raises:
         InputError: the model does not tell.
     """
-    blocks = cast(nn.ModuleList, model.blocks)
-    attention = getattr(blocks[block - 1], "attn", None)
+    blocks = cast(nn.ModuleList | None, getattr(model, "blocks", None))
+    attention = None if blocks is None else getattr(blocks[block], "attn", None)
     if not isinstance(attention, HeadWeights):
         raise InputError(
             f"The attention of block {block} of this {type(model).__name__} does not tell how its "
-            f"heads write. Give `blocks[{block - 1}].attn` the properties W_O (head, d_head, "
+            f"heads write. Give `blocks[{block}].attn` the properties W_O (head, d_head, "
             "d_model) and b_O (d_model), as TransformerLens's attention has them."
         )
     return attention
@@ -123,7 +129,7 @@ def swapped(
             for copy, group in enumerate(groups):
                 for part in group:
                     if part.hook_name == name:
-                        head = () if part.head is None else (part.head - 1,)
+                        head = () if part.head is None else (part.head,)
                         chosen[(copy, 0, where, *head)] = True
             return torch.where(chosen, value[:, left:].to(output), copies).flatten(0, 1)
 

@@ -21,7 +21,7 @@ from transformer_lens import HookedRootModule
 from tvlens.interventions.patching import Site, read, write
 from tvlens.models import HookedTransformer
 from tvlens.models.protocol import is_causal
-from tvlens.prompts import Episodes, Format, PositionIds, Prompt, Role, TokenFormat
+from tvlens.prompts import Episodes, Format, PositionIds, Prompt, Role, carrier_of
 
 
 def task_vector_predictions(
@@ -72,20 +72,21 @@ def _context_vectors(
 
 
 def carrier_vectors(
-    format: TokenFormat,
+    format: Format,
     prompt: Prompt,
     residual: Float[Tensor, "batch position d_model"],
     lengths: Int[Tensor, "#batch length"],
 ) -> Float[Tensor, "batch length d_model"]:
     """The task vectors of some context lengths, taken from the residual stream of a context."""
-    carriers = prompt.places(format.carrier).read(residual)
-    first = format.first_length(format.carrier)
+    carrier = carrier_of(format)
+    carriers = prompt.places(carrier).read(residual)
+    first = format.first_length(carrier)
     return carriers.take_along_dim((lengths - first)[..., None], dim=1)
 
 
 def prompted_outputs(
     model: HookedTransformer,
-    format: TokenFormat,
+    format: Format,
     prompt: Prompt,
     vectors: Float[Tensor, "batch length d_model"],
     layer: int,
@@ -93,9 +94,9 @@ def prompted_outputs(
     """Answers to zero-shot prompts into which task vectors are written on the carrier at `layer`.
 
     Args:
-        prompt: from `TokenFormat.zero_shot`, a row for each vector.
+        prompt: from `format.zero_shot`, a row for each vector.
     """
-    carrier = format.query.index(format.carrier)
+    carrier = format.query.index(carrier_of(format))
     residual = _unwritten(model, format, prompt, layer)
     written = rearrange(vectors, "batch length d -> (batch length) 1 d")
     residual = torch.cat([residual[:, :carrier], written, residual[:, carrier + 1 :]], dim=1)
@@ -104,7 +105,7 @@ def prompted_outputs(
 
 
 def _unwritten(
-    model: HookedTransformer, format: TokenFormat, prompt: Prompt, layer: int
+    model: HookedTransformer, format: Format, prompt: Prompt, layer: int
 ) -> Float[Tensor, "batch position d_model"]:
     """The stream of zero-shot prompts at `layer`, without a carrier that ends them: no token sees
     what it holds below the layer that it is written at.

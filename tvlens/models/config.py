@@ -2,8 +2,18 @@
 
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import torch
+from torch import Generator
+
+from tvlens.base.config import kind
 from tvlens.base.errors import InputError
+from tvlens.prompts import Format, TokenFormat
+from tvlens.tasks import Task
+
+if TYPE_CHECKING:
+    import tvlens.models
 
 
 class Positions(enum.StrEnum):
@@ -17,6 +27,7 @@ class Positions(enum.StrEnum):
     """Only the causal mask tells."""
 
 
+@kind
 @dataclass(frozen=True)
 class TransformerConfig:
     """Size and kind of a `HookedTransformer`."""
@@ -55,3 +66,40 @@ class TransformerConfig:
     def d_head(self) -> int:
         """Width of one attention head."""
         return self.d_model // self.n_heads
+
+    def check(self, task: Task, format: Format) -> None:
+        """Raise InputError unless the format is one of tokens, which it embeds."""
+        _token_format(format)
+
+    def build(
+        self,
+        task: Task,
+        format: Format,
+        examples: int,
+        *,
+        generator: Generator | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> "tvlens.models.HookedTransformer":
+        """A transformer with fresh weights; see `ModelConfig.build`."""
+        # TransformerLens takes longer to import than all else here; describing needs none of it.
+        from tvlens.models.hooked_transformer import HookedTransformer
+
+        return HookedTransformer(
+            self,
+            _token_format(format).d_in(task.d_x, task.d_y),
+            task.d_y,
+            generator=generator,
+            device=device,
+            dtype=dtype,
+        )
+
+
+def _token_format(format: Format) -> TokenFormat:
+    if not isinstance(format, TokenFormat):
+        raise InputError(
+            f"A transformer of a TransformerConfig embeds the tokens of a TokenFormat, got the "
+            f"{type(format).__name__} {format.name!r}. Take a token format (zxy, arrow, ..), or "
+            "another model (LinearConfig reads columns)."
+        )
+    return format

@@ -201,6 +201,10 @@ class HookedTransformer(HookedRootModule):
             self.ln_final = LayerNorm(config.d_model)
             self.unembed = nn.Linear(config.d_model, d_out)
         self.to(dtype)
+        self.matrices = [
+            f"blocks.{name}" for name, each in self.blocks.named_parameters() if each.dim() == 2
+        ]
+        """Names of the weights that Muon may orthogonalise."""
         self._initialise(generator)
         self.setup()
 

@@ -25,7 +25,6 @@ from tvlens.plots.history import plot_history
 from tvlens.plots.icl_curve import plot_icl_curve
 from tvlens.plots.information_flow import plot_information_flow
 from tvlens.plots.learned_structure import plot_learned_structure, plot_structure_distances
-from tvlens.plots.linear_questions import LINEAR_QUESTIONS
 from tvlens.plots.linear_risk import plot_linear_risk
 from tvlens.plots.locality_map import plot_locality
 from tvlens.plots.noise_curves import plot_noise, plot_noise_differences
@@ -33,8 +32,6 @@ from tvlens.plots.page import Section, write_page
 from tvlens.plots.part_effects import plot_part_effects
 from tvlens.plots.patch_map import plot_patch_map
 from tvlens.plots.pruning import plot_pruning, plot_pruning_curve
-from tvlens.plots.question import Question
-from tvlens.plots.questions import QUESTIONS, question_of
 from tvlens.plots.rank_sweep import plot_rank_sweep, plot_rank_sweep_outcomes
 from tvlens.plots.risk_landscape import plot_risk_landscape
 from tvlens.plots.saliency_map import plot_saliency_map
@@ -43,11 +40,8 @@ from tvlens.plots.transfer import plot_transfer
 from tvlens.plots.vocabulary import plot_vocabulary
 
 __all__ = [
-    "LINEAR_QUESTIONS",
     "PAPER",
-    "QUESTIONS",
     "PaperSize",
-    "Question",
     "Section",
     "paper_figure",
     "plot_attention_map",
@@ -89,7 +83,6 @@ __all__ = [
     "plot_structure_distances",
     "plot_transfer",
     "plot_vocabulary",
-    "question_of",
     "write_figure",
     "write_page",
 ]

@@ -85,7 +85,7 @@ def _named(role: str, attrs: Mapping[str, object]) -> str:
 def _table(attention: xr.DataArray, labels: list[str]) -> xr.DataArray:
     """One row for each head."""
     stacked = attention.stack(part=("block", "head")).transpose("bound", "part", "at")
-    heads = [f"{block}.{head}" for block, head in stacked.part.values]
+    heads = [f"L{block}H{head}" for block, head in stacked.part.values]
     coords = {"bound": stacked.bound.values, "head": heads, "at": labels}
     return xr.DataArray(stacked.values, coords, ("bound", "head", "at"))
 
@@ -101,7 +101,7 @@ def _heat_map(title: str, attention: xr.DataArray) -> go.Heatmap:
         texttemplate="%{z:.2f}",
         textfont={"size": 10},
         hovertemplate=(
-            f"{title} %{{x}}<br>head %{{y}}: %{{z:.3f}} of its attention, 95% interval "
+            f"{title} %{{x}}<br>%{{y}}: %{{z:.3f}} of its attention, 95% interval "
             "%{customdata[0]:.3f} to %{customdata[1]:.3f}<extra></extra>"
         ),
     )

@@ -1,7 +1,7 @@
 """The figure of risks under token dropout."""
 
+import pandas as pd
 import plotly.graph_objects as go
-import xarray as xr
 from plotly.subplots import make_subplots
 
 from tvlens.plots.theme import COLOURS, MODEL_COLOURS, TEMPLATE
@@ -21,8 +21,7 @@ def plot_dropout_risk(result: DropoutRisk) -> go.Figure:
     drawn = make_subplots(1, 2, subplot_titles=titles, column_widths=[0.6, 0.4])
     for format, rows in table.groupby("format"):
         colour, aside = STYLES[str(format)]
-        seeds = runs[runs.run_format == format]
-        optimum = result.data.optimum.sel(format=format)
+        seeds = runs[runs.format == format]
         line = go.Scatter(
             x=rows.keep + aside,
             y=rows.estimate,
@@ -32,14 +31,15 @@ def plot_dropout_risk(result: DropoutRisk) -> go.Figure:
             line={"color": colour},
         )
         dots = go.Scatter(
-            x=seeds.run_keep + aside,
+            x=seeds.keep + aside,
             y=seeds.R,
             name=f"{format}, seeds",
             mode="markers",
             marker={"color": colour, "size": 8, "opacity": 0.6},
             showlegend=False,
         )
-        drawn.add_traces([line, dots, _least(optimum, str(format), colour)], rows=1, cols=1)
+        least = _least(rows.set_index("keep").optimum, str(format), colour)
+        drawn.add_traces([line, dots, least], rows=1, cols=1)
     gain = result.gain()
     saved = go.Scatter(
         x=gain.index,
@@ -49,11 +49,10 @@ def plot_dropout_risk(result: DropoutRisk) -> go.Figure:
         mode="markers",
         marker={"color": COLOURS["oracle"], "size": 9},
     )
-    pairs, triplets = (result.data.optimum.sel(format=each) for each in STYLES)
-    by_theory = _least(1 - triplets / pairs, "saved", COLOURS["oracle"])
+    optima = table.pivot(index="keep", columns="format", values="optimum").reindex(columns=STYLES)
+    by_theory = _least(1 - optima.triplet / optima.pairwise, "saved", COLOURS["oracle"])
     drawn.add_traces([saved, by_theory.update(showlegend=False)], rows=1, cols=2)
-    keeps = result.data.keep.values
-    drawn.update_xaxes(title="probability that a token stays", tickvals=keeps)
+    drawn.update_xaxes(title="probability that a token stays", tickvals=optima.index)
     drawn.update_yaxes(title=f"R ({result.data.attrs['d']} is knowing nothing)", col=1)
     drawn.update_yaxes(title="share of R", tickformat=".1%", rangemode="tozero", col=2)
     title = "Do task vectors help where tokens drop out?"
@@ -65,9 +64,9 @@ def _(result: DropoutRisk) -> go.Figure:
     return plot_dropout_risk(result)
 
 
-def _least(optimum: xr.DataArray, name: str, colour: str) -> go.Scatter:
+def _least(optimum: pd.Series, name: str, colour: str) -> go.Scatter:
     return go.Scatter(
-        x=optimum.keep.values,
+        x=optimum.index,
         y=optimum.values,
         name=f"{name}, least with C<sub>1</sub> = 0",
         mode="lines",

@@ -23,10 +23,10 @@ def plot_saliency_map(maps: SaliencyMap | Mapping[str, SaliencyMap]) -> go.Figur
     blocks = max(each.sizes["block"] for each in shares.values())
     titles = [
         (f"{name}, block {block}" if name else f"block {block}")
-        if block <= each.sizes["block"]
+        if block < each.sizes["block"]
         else ""
         for name, each in shares.items()
-        for block in range(1, blocks + 1)
+        for block in range(blocks)
     ]
     drawn = make_subplots(
         len(named),

@@ -11,12 +11,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from tvlens.base.config import kind
 from tvlens.base.errors import InputError
 from tvlens.prompts.episodes import Episodes
 from tvlens.prompts.format import check_role
 from tvlens.prompts.prompt import AlignedPrompt, OutputAnswers, PositionIds, Role
 
 
+@kind
 @dataclass(frozen=True)
 class ColumnFormat:
     """A way to lay out examples as columns.

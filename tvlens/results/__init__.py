@@ -1,7 +1,8 @@
 """Labelled results; no torch."""
 
+from tvlens.base.figures import figure
 from tvlens.results.attention_map import AttentionMap
-from tvlens.results.base import Result, figure
+from tvlens.results.base import Result
 from tvlens.results.bijections import BijectionAnswers, accuracy_table
 from tvlens.results.collection import (
     load_results,
@@ -37,7 +38,7 @@ from tvlens.results.intervals import (
 )
 from tvlens.results.learned_structure import LearnedStructure
 from tvlens.results.linear_risk import LinearRisk, Seeds
-from tvlens.results.locality_map import LocalityMap
+from tvlens.results.locality_map import LocalityMap, locality_table
 from tvlens.results.noise_curves import NoiseCurves, noise_table
 from tvlens.results.part_effects import PartEffects
 from tvlens.results.patch_map import PatchMap
@@ -104,6 +105,7 @@ __all__ = [
     "interval",
     "jackknife_interval",
     "load_results",
+    "locality_table",
     "mean_with_interval",
     "noise_table",
     "paired_difference",

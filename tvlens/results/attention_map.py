@@ -22,7 +22,7 @@ class AttentionMap(Result):
       longest context, between its tokens; sums to 1 over `asked`.
     - `zero_shot`: the same without the vector.
 
-    Blocks and heads are counted from 1.
+    Blocks and heads are counted from 0.
 
     Attributes: `layer` (of the vector), `carrier` and `answer` (roles), `format`, `task`.
     """
@@ -55,7 +55,7 @@ class AttentionMap(Result):
         if layer < data.sizes["block"]:
             for name in ("prompted", "zero_shot"):
                 above = data[name].sel(asking=answer, asked=carrier)
-                rows[f"{name}_answer_to_carrier"] = above.sel(block=slice(layer + 1, None))
+                rows[f"{name}_answer_to_carrier"] = above.sel(block=slice(layer, None))
         table = {name: _largest(attention) for name, attention in rows.items()}
         return pd.DataFrame.from_dict(table, "index", columns=list(BOUNDS))
 

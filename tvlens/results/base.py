@@ -1,8 +1,5 @@
 """What every result is: labelled arrays that can be saved, reloaded identically, and shown."""
 
-import functools
-import importlib
-import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from tvlens.base.errors import InputError
+from tvlens.base.figures import figure
 from tvlens.base.files import write_whole
 
 AnyResult = TypeVar("AnyResult", bound="Result")
@@ -113,15 +111,6 @@ class Result:
             return ""
         table = scores.to_html(border=0, float_format="{:.4g}".format, na_rep="")
         return f'<div style="overflow-x: auto">{table}</div>'
-
-
-@functools.singledispatch
-def figure(result: Result) -> Any:
-    """The plotly figure of a result. `tvlens.plots` says what it is, kind by kind."""
-    if "tvlens.plots" not in sys.modules:
-        importlib.import_module("tvlens.plots")  # This registers the figures.
-        return figure(result)
-    raise NotImplementedError(f"There is no figure of a {type(result).__name__} yet.")
 
 
 def open_netcdf(path: Path | str, load: Any) -> Any:

@@ -18,8 +18,8 @@ class Contributions(Result):
     """The terms that sum to the task vector of the longest context, in single episodes.
 
     - `contributions` (episode, part, component): what each part adds to the residual stream at the
-      last carrier, below the layer of the vector. Parts are the embedding, heads ("head 2.3" is the
-      third of the second block), biases of attention ("bias 2"), and MLPs ("MLP 2").
+      last carrier, below the layer of the vector. Parts are the embedding, heads ("L1H2" is the
+      third of the second block), biases of attention ("L1 bias"), and MLPs ("L1 MLP").
     - `vectors` (episode, component): the vector as it is read, the sum of the contributions.
 
     The coordinate `kind` (part) is "embedding", "head", "bias" or "MLP".

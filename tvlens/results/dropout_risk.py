@@ -1,31 +1,55 @@
 """Risks of linear transformers under the token dropout that they are trained with."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
+from tvlens.base.errors import InputError
 from tvlens.results.base import Result
 from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import group_means, interval
 from tvlens.results.ratios import mean_over_seeds, score_table
+from tvlens.results.together import runs_together
+
+CELL = ["format", "keep"]
+"""What models differ in, beside their seed."""
 
 
 class DropoutRisk(Result):
     """Errors of pairs and triplets with tokens dropped as in training, and with none.
 
     - `dropped`, `whole` (run, episode): the task's error, risk / d^2. A run has the labels
-      `run_format`, `run_keep` (probability that a token stays) and `seed`.
-    - `optimum` (format, keep): the least R under `DropoutKind.INPUT` of models with C_1 = 0, nan
-      where it is not of such models. Models that compare inputs in their first layer may be better.
+      `format`, `keep` (probability that a token stays), `seed` and `config` (of the model).
+    - `optimum` (run): the least R under `DropoutKind.INPUT` of models with C_1 = 0, nan where it is
+      not of such models. Models that compare inputs in their first layer may be better.
 
-    R is d times the error. Attributes: `d`, `examples`, `task`.
+    R is d times the error. Attributes: `d`, `examples`, `task`, `episodes` (a digest of them).
     """
+
+    @classmethod
+    def together(cls, results: "Sequence[DropoutRisk]") -> "DropoutRisk":
+        """The runs of models of several kinds on the same episodes as one result.
+
+        Raises:
+            InputError: they are of other episodes, two of them of one kind, or models of one keep
+                differ in more than format and seed.
+        """
+        data = runs_together(results, CELL)
+        for keep, runs in data.config.groupby("keep"):
+            if len(configs := sorted(set(runs.values.tolist()))) > 1:
+                raise InputError(
+                    f"Expected models of keep {keep:g} that differ in nothing but format and seed, "
+                    f"got {' and '.join(configs)}."
+                )
+        return cls(data)
 
     def cell(self, variable: str, format: str, keep: float) -> Float[np.ndarray, "seed episode"]:
         """R of all seeds of one kind; none if there is no such model."""
         values = self.data[variable].transpose("run", "episode")
-        chosen = (values.run_format == format) & (values.run_keep == keep)
+        chosen = (values.format == format) & (values.keep == keep)
         return self.data.attrs["d"] * values.values[chosen.values]
 
     def table(self) -> pd.DataFrame:
@@ -33,13 +57,12 @@ class DropoutRisk(Result):
         R without dropout, and `optimum`.
         """
         rows = {}
-        for format, keep in self._kinds():
+        for (format, keep), group in self.data.optimum.to_dataframe().groupby(CELL):
             dropped = mean_over_seeds(self.cell("dropped", format, keep))
             whole = self.cell("whole", format, keep).mean()
-            optimum = float(self.data.optimum.sel(format=format, keep=keep))
-            rows[format, keep] = (*dropped, whole, optimum)
+            rows[format, keep] = (*dropped, whole, group.optimum.iloc[0])
         table = pd.DataFrame.from_dict(rows, orient="index", columns=[*BOUNDS, "whole", "optimum"])
-        table.index = pd.MultiIndex.from_tuples(rows, names=["format", "keep"])
+        table.index = pd.MultiIndex.from_tuples(rows, names=CELL)
         return table
 
     def scores(self) -> pd.DataFrame:
@@ -59,7 +82,7 @@ class DropoutRisk(Result):
         episodes; 95% over seeds and episodes.
         """
         rows = {}
-        for keep in sorted({keep for _, keep in self._kinds()}):
+        for keep in sorted(set(self.data.keep.values.tolist())):
             pairs, triplets = (self.cell("dropped", f, keep) for f in ("pairwise", "triplet"))
             if len(pairs) and len(triplets):
                 of_pairs, of_triplets = group_means(pairs, triplets)
@@ -71,8 +94,3 @@ class DropoutRisk(Result):
     def seed_means(self) -> xr.DataArray:
         """R under dropout of every run."""
         return self.data.attrs["d"] * self.data.dropped.mean("episode")
-
-    def _kinds(self) -> list[tuple[str, float]]:
-        """Format and keep of every kind of run, in order."""
-        formats, keeps = self.data.run_format.values.tolist(), self.data.run_keep.values.tolist()
-        return sorted(set(zip(formats, keeps, strict=True)))

@@ -83,8 +83,8 @@ class InformationFlow(Result):
 
         - `concat_block`, `form_block`: the blocks where the shares are largest.
         - `working_layer`: the first layer whose vector recovers at least half of what the best
-          layer's does; nan where no vector recovers anything. Block b leads to layer b.
-        - `in_order`: 1 if concat_block < form_block <= working_layer, else 0; the interval says
+          layer's does; nan where no vector recovers anything. Block b leads to layer b + 1.
+        - `in_order`: 1 if concat_block < form_block < working_layer, else 0; the interval says
           whether resampled episodes agree.
         - `concat`, `form`: the shares in these blocks.
         - `recency`: in the form block.
@@ -116,7 +116,7 @@ class InformationFlow(Result):
         which = {"measure": measure, "weights": weights}
         found = [_largest(*(each.sel(which) for each in self._parts(flow))) for flow in FLOWS]
         (concat, form), layer = found, self._working_layers()
-        ordered = np.where(np.isnan(layer), np.nan, (concat < form) & (form <= layer))
+        ordered = np.where(np.isnan(layer), np.nan, (concat < form) & (form < layer))
         places = {"concat_block": concat, "form_block": form, "working_layer": layer}
         return {
             name: (each[0], *interval(each[1:]))

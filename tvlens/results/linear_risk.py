@@ -1,6 +1,7 @@
 """Risks of linear transformers by format, depth and number of examples."""
 
 import enum
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from tvlens.results.base import Result
 from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import group_means, interval
 from tvlens.results.ratios import mean_over_seeds
+from tvlens.results.together import runs_together
 
 CELL = ["format", "layers", "examples"]
 """What models differ in, beside their seed."""
@@ -37,8 +39,17 @@ class LinearRisk(Result):
     R is d times the error, the scale of Dong et al. (arXiv 2506.09048, appendix A.4): d for a model
     that knows nothing.
 
-    Attributes: `d`, `task`.
+    Attributes: `d`, `task`, `episodes` (a digest of them).
     """
+
+    @classmethod
+    def together(cls, results: "Sequence[LinearRisk]") -> "LinearRisk":
+        """The runs of models of several kinds on the same episodes as one result.
+
+        Raises:
+            InputError: they are of other episodes, or two of them of one kind.
+        """
+        return cls(runs_together(results, CELL))
 
     def cell(self, format: str, layers: int, examples: int) -> Float[np.ndarray, "seed episode"]:
         """R of all seeds of one kind; none if there is no such model."""

@@ -1,5 +1,7 @@
 """Where, and how strongly, a model keeps its task."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -151,3 +153,23 @@ class LocalityMap(Result):
     def _at_longest(self, name: str) -> xr.DataArray:
         errors = self.data[name]
         return errors.isel(examples=-1) if "examples" in errors.dims else errors
+
+
+def locality_table(maps: Mapping[str, LocalityMap]) -> pd.DataFrame:
+    """A row for each model, with the columns that one looks at first."""
+    rows = []
+    for name, each in maps.items():
+        scores = each.scores()
+        estimate, recovery = scores["estimate"], scores.loc["recovery"]
+        row = {
+            "model": name,
+            "ICL error": f"{estimate['icl']:.4f}",
+            "zero-shot error": f"{estimate['zero_shot']:.3f}",
+            "best layer": each.best_layer(),
+            "recovery": f"{recovery.estimate:.3f}",
+            "95% interval": f"{recovery.low:.3f} to {recovery.high:.3f}",
+        }
+        for score in ("strength", "layer_spread", "token_spread", "locality"):
+            row[score.replace("_", " ")] = f"{estimate[score]:.2f}"
+        rows.append(row)
+    return pd.DataFrame(rows)

@@ -37,8 +37,8 @@ class PartEffects(Result):
     - `carrier_removed`, `answer_removed`: when it puts out its mean there. What this restores, it
       restores by forgetting the wrong function, not by knowing the right one.
 
-    Parts are heads ("head 2.3" is the third of the second block), all heads of a block together
-    ("heads 2"), and MLPs ("MLP 2"); the coordinate `kind` (part) is "head", "heads" or "MLP".
+    Parts are heads ("L1H2" is the third of the second block), all heads of a block together
+    ("L1 heads"), and MLPs ("L1 MLP"); the coordinate `kind` (part) is "head", "heads" or "MLP".
 
     Attributes: `layer` (of the vector), `carrier` (role), `format`, `task`, `position_ids`.
     """

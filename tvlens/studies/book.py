@@ -77,7 +77,7 @@ class Book:
             _values(chapters),
             notes=[
                 f"From {story.episodes} episodes, which leaves some claims open: "
-                f"python analyses/{self.name}.py asks more, and shows all."
+                f"`tvlens {self.name.replace('_', '-')}` asks more, and shows all."
             ],
         )
 

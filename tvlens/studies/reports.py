@@ -11,10 +11,7 @@ import pandas as pd
 
 from tvlens.base.errors import InputError
 from tvlens.plots.history import plot_history
-from tvlens.plots.linear_questions import LINEAR_QUESTIONS
 from tvlens.plots.page import Section, write_page
-from tvlens.plots.question import few_at_a_time
-from tvlens.plots.questions import QUESTIONS, question_of
 from tvlens.results import (
     Decodability,
     Geometry,
@@ -23,9 +20,11 @@ from tvlens.results import (
     Result,
     readable_scores,
     scores_table,
-    side_by_side,
     what_was_asked,
 )
+from tvlens.studies.pages import Page
+from tvlens.studies.question import Question, few_at_a_time
+from tvlens.studies.questions import QUESTIONS, question_of
 from tvlens.training.experiment import Experiment
 from tvlens.training.runs import Run
 
@@ -75,19 +74,9 @@ def report(
         if name not in results:
             raise InputError(f"There is a run of {name!r} but no results of it.")
     sections = [_key_numbers(by_kind), *_training(runs or {})]
-    for kind in [kind for kind in (*QUESTIONS, *LINEAR_QUESTIONS) if kind in by_kind]:
-        question, found = question_of(kind), by_kind[kind]
-        sections.append(
-            Section(
-                question.title,
-                question.figures(found),
-                side_by_side(found),
-                text=question.reading,
-                values=scores_table(found),
-                folded=True,
-                notes=what_was_asked(found),
-            )
-        )
+    for question in QUESTIONS.values():
+        if question.result in by_kind:
+            sections.append(question.section(by_kind[question.result]))
     models = ", ".join(results)
     write_page(
         path,
@@ -102,6 +91,25 @@ def report(
             *further,
         ],
     )
+
+
+def question_page(question: Question, results: Mapping[str, Result]) -> Page:
+    """What one question finds of some models."""
+    table = question.table(results)
+    tables = {question.name: scores_table(results)}
+    main = Section(
+        ", ".join(filter(None, results)) or "Results",
+        question.figures(results),
+        table,
+        values=tables[question.name],
+        notes=what_was_asked(results),
+    )
+    sections = [main]
+    if question.compare is not None and len(differences := question.compare(results)):
+        tables[f"{question.name}_differences"] = differences
+        shown = differences.map(lambda cell: f"{cell:.3g}" if isinstance(cell, float) else cell)
+        sections.append(Section("Differences", table=shown, values=differences))
+    return Page(question.name, question.title, question.reading, table, sections, tables)
 
 
 def _by_kind(

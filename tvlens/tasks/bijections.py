@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
+from tvlens.base.config import kind
 from tvlens.base.errors import InputError
 from tvlens.tasks.symbol_maps import Direction, MapKind, SymbolMaps, log_chance_of_inputs
 
@@ -18,6 +19,7 @@ MIXTURE = (
 )
 
 
+@kind
 @dataclass(frozen=True)
 class Bijections(SymbolMaps):
     """Every function has pairs of its own: distinct symbols of the vocabulary, drawn uniformly.

@@ -6,11 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from tvlens.base.config import kind
 from tvlens.base.errors import InputError
 from tvlens.tasks.matrix_regression import MatrixRegression
 from tvlens.tasks.regression import Regression
 
 
+@kind
 @dataclass(frozen=True)
 class CollinearRegression(Regression):
     """y = w a^T x for x = s a; w, a and s are Gaussian, params are w, then a.

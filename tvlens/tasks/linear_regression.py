@@ -6,12 +6,14 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from tvlens.base.config import kind
 from tvlens.base.errors import InputError
 from tvlens.tasks.base import add_gaussian_noise, linear_posterior_mean
 from tvlens.tasks.parameters import Parameter
 from tvlens.tasks.regression import Regression
 
 
+@kind
 @dataclass(frozen=True)
 class LinearRegression(Regression):
     """w ~ N(0, I_d), x ~ N(0, I_d), y = w . x; params are w."""

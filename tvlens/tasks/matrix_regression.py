@@ -7,12 +7,14 @@ from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from tvlens.base.config import kind
 from tvlens.base.errors import InputError
 from tvlens.tasks.base import add_gaussian_noise, linear_posterior_mean
 from tvlens.tasks.covariance import Covariance, check_covariance, covariance_power
 from tvlens.tasks.regression import Regression
 
 
+@kind
 @dataclass(frozen=True)
 class MatrixRegression(Regression):
     """x ~ N(0, S) and W of d independent rows ~ N(0, S^-1); params are the rows of W."""
@@ -100,6 +102,7 @@ class MatrixRegression(Regression):
         return maps @ covariance_power(self.covariance, self.d, -0.5, maps)
 
 
+@kind
 @dataclass(frozen=True)
 class LowRankRegression(MatrixRegression):
     """The same with W = U V^T / sqrt(rank), U and the rows of V^T Gaussian: maps of a given rank.

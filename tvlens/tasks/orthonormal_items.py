@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
+from tvlens.base.config import kind
 from tvlens.base.errors import InputError
 from tvlens.tasks.regression import Regression
 
@@ -26,6 +27,7 @@ class ItemMap(enum.StrEnum):
     """x_k to -x_k."""
 
 
+@kind
 @dataclass(frozen=True)
 class OrthonormalItems(Regression):
     """Linear maps that take orthonormal items to items; an input is an item of the domain, drawn

@@ -8,11 +8,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
+from tvlens.base.config import kind
 from tvlens.base.errors import InputError
 from tvlens.tasks.involutions import check_bijection
 from tvlens.tasks.symbol_maps import Direction, MapKind, SymbolMaps, log_chance_of_inputs
 
 
+@kind
 @dataclass(frozen=True)
 class Relations(SymbolMaps):
     """R fixed bijections from X to Y, two sets of m symbols; a function is one of them, or its

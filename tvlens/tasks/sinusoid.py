@@ -7,12 +7,14 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from tvlens.base.config import kind
 from tvlens.base.errors import InputError
 from tvlens.tasks.base import add_gaussian_noise, linear_posterior_mean
 from tvlens.tasks.parameters import Parameter
 from tvlens.tasks.regression import Regression
 
 
+@kind
 @dataclass(frozen=True)
 class Sinusoid(Regression):
     """A ~ U(amplitude_min, amplitude_max), phase ~ U(0, pi), x ~ U(-x_max, x_max).

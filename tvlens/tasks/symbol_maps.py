@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
+from tvlens.base.config import kind
 from tvlens.base.errors import InputError
 from tvlens.tasks.base import cross_entropy, is_wrong
 
@@ -25,6 +26,7 @@ class Direction(enum.StrEnum):
     """x to x."""
 
 
+@kind
 @dataclass(frozen=True)
 class MapKind:
     """A kind of function: how many pairs it has, and which way they are mapped."""

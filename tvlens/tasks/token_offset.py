@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
+from tvlens.base.config import kind
 from tvlens.base.errors import InputError
 from tvlens.tasks.base import cross_entropy, is_wrong
 from tvlens.tasks.parameters import Parameter
@@ -21,6 +22,7 @@ class OffsetSplit(enum.StrEnum):
     HELD_OUT = "held_out"
 
 
+@kind
 @dataclass(frozen=True)
 class TokenOffset:
     """k uniform over the offsets of the split, x uniform over the vocabulary; the param is k.

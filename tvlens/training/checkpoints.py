@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -11,8 +12,12 @@ from torch.optim import Optimizer
 
 from tvlens.base.errors import InputError
 from tvlens.base.files import write_whole
-from tvlens.training.loop import Model, Trainable, TrainState, check_state
-from tvlens.training.losses import Losses
+from tvlens.results import History
+from tvlens.results.history import Row
+from tvlens.training.experiment import Experiment
+from tvlens.training.loop import TrainState, check_state
+from tvlens.training.objectives import Losses
+from tvlens.training.seeds import Seeds
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -77,16 +82,17 @@ def save_checkpoint(path: Path, state: TrainState) -> None:
         for parameter, values in optimizer.state_dict()["state"].items():
             for name, value in values.items():
                 tensors[f"optimizer.{index}.{parameter}.{name}"] = value
-    tensors["generator"] = state.generator.get_state()
-    tensors["rows"] = torch.tensor(state.rows, dtype=torch.float64).reshape(-1, 5)
+    for index, generator in enumerate(state.generators):
+        tensors[f"generator.{index}"] = generator.get_state()
+    for name in Row._fields:
+        column = [getattr(row, name) for row in state.rows]
+        tensors[f"history.{name}"] = torch.from_numpy(np.array(column, dtype=float))
     for index, losses in enumerate(state.pending):
         tensors[f"pending.{index:06d}"] = torch.stack(losses)
     save_tensors(path, tensors, {"step": str(state.step), "seconds": str(state.seconds)})
 
 
-def load_checkpoint(
-    path: Path, experiment: Trainable[Model], device: torch.device
-) -> TrainState[Model]:
+def load_checkpoint(path: Path, experiment: Experiment | Seeds, device: torch.device) -> TrainState:
     """The state that `save_checkpoint` wrote.
 
     Raises:
@@ -104,8 +110,10 @@ def load_checkpoint(
                 values.setdefault(int(parameter), {})[key] = tensor
             _check_optimizer(optimizer, values)
             optimizer.load_state_dict({**optimizer.state_dict(), "state": values})
-        state.generator.set_state(tensors["generator"].cpu())
-        state.rows = tensors["rows"].reshape(-1, 5).tolist()
+        for index, generator in enumerate(state.generators):
+            generator.set_state(tensors[f"generator.{index}"].cpu())
+        state.rows = _rows(_under("history.", tensors))
+        experiment.history(state.rows)  # Checks the shapes.
         pending = sorted(_under("pending.", tensors).items())
         state.pending = [Losses(*tensor.unbind()) for _, tensor in pending]
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -113,6 +121,15 @@ def load_checkpoint(
             raise
         raise InputError(f"{path} is not a checkpoint that tvlens wrote ({error}).") from error
     return state
+
+
+def _rows(columns: dict[str, Tensor]) -> list[Row]:
+    """The rows whose columns a checkpoint holds."""
+    steps, rates = columns.pop("step").tolist(), columns.pop("learning_rate").tolist()
+    losses = zip(*(columns[name].cpu().numpy() for name in History.LOSSES), strict=True)
+    return [
+        Row(int(step), *each, rate) for step, each, rate in zip(steps, losses, rates, strict=True)
+    ]
 
 
 def _check_optimizer(optimizer: Optimizer, values: dict[int, dict[str, Tensor]]) -> None:

@@ -1,41 +1,37 @@
 """What is trained: one frozen object that determines a run, up to the rounding of its device."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, NamedTuple
 
 import torch
-from torch import Generator
+from torch import Generator, nn
 from torch.nn.utils import clip_grad_norm_
 
-from tvlens.base.config import from_json, to_json
+# What may stand in the file of an experiment is known once it is imported.
+import tvlens.models.linear.config
+import tvlens.training.query_objective  # noqa: F401
+from tvlens.base.config import from_json, kind, to_json
 from tvlens.base.errors import InputError
 from tvlens.models import TransformerConfig
-from tvlens.prompts import ZXY, Episodes, TokenFormat
-from tvlens.tasks import (
-    Bijections,
-    LinearRegression,
-    MapKind,
-    Relations,
-    Sinusoid,
-    Task,
-    TokenOffset,
-)
-from tvlens.training.objectives import (
-    AllLengths,
-    LastLength,
-    Objective,
-    RandomLengths,
-    check_objective,
-)
-from tvlens.training.older_files import as_today
-from tvlens.training.optimization import Adam, Muon, Schedule
-
-if TYPE_CHECKING:
-    import tvlens.models
-    from tvlens.training.losses import Losses
+from tvlens.models.protocol import ModelConfig
+from tvlens.prompts import ZXY, Episodes, Format
+from tvlens.results import History
+from tvlens.results.history import Row
+from tvlens.tasks import LinearRegression, Task, sample_episodes
+from tvlens.training.icl_objective import ICLObjective
+from tvlens.training.objectives import Draws, Losses, Objective
+from tvlens.training.optimization import Adam, OptimizerConfig, Schedule
 
 
+class Batch(NamedTuple):
+    """All that is random in a step of training."""
+
+    episodes: Episodes
+    draws: Draws
+
+
+@kind
 @dataclass(frozen=True)
 class TrainConfig:
     """Length and manner of training."""
@@ -46,7 +42,7 @@ class TrainConfig:
     """Episodes per step."""
     examples: int = 12
     """Longest context: an episode has this many examples and then a query."""
-    optimizer: Adam | Muon = Adam()
+    optimizer: OptimizerConfig = Adam()
     """How weights are updated."""
     schedule: Schedule = Schedule.COSINE
     """Learning rate after the warm-up."""
@@ -74,27 +70,80 @@ class TrainConfig:
         return self.examples + 1
 
 
-Kind = TypeVar("Kind", bound="SeededExperiment")
+@kind
+@dataclass(frozen=True)
+class Experiment:
+    """A task, how it is shown, a model, what is minimised and how: all that determines a run."""
 
+    task: Task = LinearRegression()
+    """What is learned in context."""
+    format: Format = ZXY
+    """How examples become tokens."""
+    model: ModelConfig = TransformerConfig()
+    """Size and kind of the model."""
+    objective: Objective = ICLObjective()
+    """The loss."""
+    train: TrainConfig = TrainConfig()
+    """The training."""
+    seed: int = 0
+    """Seed of initial weights and training data."""
 
-class SeededExperiment:
-    """What experiments have in common: data of their seed, bounded gradients, a form in files.
+    def __post_init__(self) -> None:
+        self.model.check(self.task, self.format)
+        self.objective.check(self.format, self.model)
 
-    One of your own is a frozen dataclass, like `Experiment`.
-    """
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Its one seed."""
+        return (self.seed,)
 
-    PARTS: ClassVar[tuple[type, ...]]
-    """The classes that its JSON may name, beside its own."""
-    train: TrainConfig
-    seed: int
+    def build_model(
+        self, *, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
+    ) -> Any:
+        """The untrained model, with the weights that training starts from."""
+        return self.model.build(
+            self.task,
+            self.format,
+            self.train.examples,
+            generator=Generator().manual_seed(self.seed),
+            device=device,
+            dtype=dtype,
+        )
 
-    def data_generator(self, device: torch.device) -> Generator:
+    def generators(self, device: torch.device) -> list[Generator]:
         """The source of the training data, on the device that trains."""
-        return torch.Generator(device).manual_seed(self.seed + 1_000_003)
+        return [Generator(device).manual_seed(self.seed + 1_000_003)]
 
-    def clip_gradients(self, model: torch.nn.Module) -> None:
+    def draw(self, model: Any, generators: Sequence[Generator]) -> Batch:
+        """Draw all that is random in a step."""
+        (generator,) = generators
+        task, format, train = self.task, self.format, self.train
+        episodes = sample_episodes(task, train.batch, train.shots, generator=generator)
+        return Batch(
+            episodes, self.objective.draw(model, task, format, episodes, generator=generator)
+        )
+
+    def losses(self, model: Any, batch: Batch, *, step: int) -> Losses:
+        """The losses of a batch, after a number of steps."""
+        return self.objective.losses(
+            model, self.task, self.format, batch.episodes, batch.draws, step=step
+        )
+
+    def clip_gradients(self, model: nn.Module) -> None:
         """Bound the length of the gradient."""
         clip_grad_norm_(model.parameters(), self.train.clip_norm)
+
+    def history(self, rows: Sequence[Row]) -> History:
+        """The history that training left."""
+        return History.from_rows(rows)
+
+    def alone_in(self, model: Any, index: int) -> Any:
+        """The model of one seed: there is one."""
+        return model
+
+    def split(self, model: Any, history: History) -> "list[Trained]":
+        """What was trained, one for each seed: this alone."""
+        return [Trained(self, model, history)]
 
     def to_json(self) -> dict[str, Any]:
         """As nested JSON objects."""
@@ -102,8 +151,8 @@ class SeededExperiment:
 
     @classmethod
     def from_json(
-        cls: type[Kind], data: Any, where: str = "the experiment", own_kinds: Iterable[type] = ()
-    ) -> Kind:
+        cls, data: Any, where: str = "the experiment", own_kinds: Iterable[type] = ()
+    ) -> "Experiment":
         """The experiment that `to_json` made `data` from.
 
         Args:
@@ -112,79 +161,18 @@ class SeededExperiment:
             own_kinds: classes beside those of tvlens, a task of your own say.
 
         Raises:
-            InputError: `data` does not describe an experiment of this class.
+            InputError: `data` does not describe an experiment.
         """
-        experiment = from_json(as_today(data), [cls, *cls.PARTS, *own_kinds], where)
+        experiment = from_json(data, where, own_kinds)
         if not isinstance(experiment, cls):
-            kind = type(experiment).__name__
-            raise InputError(f"{where} is of the kind {kind}, expected {cls.__name__}.")
+            name = type(experiment).__name__
+            raise InputError(f"{where} is of the kind {name}, expected {cls.__name__}.")
         return experiment
 
 
-@dataclass(frozen=True)
-class Experiment(SeededExperiment):
-    """A task, how it is shown, a model, and how it is trained."""
+class Trained(NamedTuple):
+    """What training leaves of one seed."""
 
-    PARTS = (
-        LinearRegression,
-        Sinusoid,
-        TokenOffset,
-        Bijections,
-        Relations,
-        MapKind,
-        TokenFormat,
-        TransformerConfig,
-        Objective,
-        AllLengths,
-        LastLength,
-        RandomLengths,
-        TrainConfig,
-        Adam,
-        Muon,
-    )
-    task: LinearRegression | Sinusoid | TokenOffset | Bijections | Relations | Task = (
-        LinearRegression()
-    )
-    """What is learned in context."""
-    format: TokenFormat = ZXY
-    """How examples become tokens."""
-    model: TransformerConfig = TransformerConfig()
-    """The transformer."""
-    objective: Objective = Objective()
-    """The loss."""
-    train: TrainConfig = TrainConfig()
-    """The training."""
-    seed: int = 0
-    """Seed of initial weights and training data."""
-
-    def __post_init__(self) -> None:
-        check_objective(self.objective, self.format, self.model.n_layers)
-
-    def build_model(
-        self, *, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
-    ) -> "tvlens.models.HookedTransformer":
-        """The untrained model, with the weights that training starts from."""
-        # TransformerLens takes longer to import than all else here; describing needs none of it.
-        from tvlens.models import HookedTransformer
-
-        return HookedTransformer(
-            self.model,
-            self.format.d_in(self.task.d_x, self.task.d_y),
-            self.task.d_y,
-            generator=torch.Generator().manual_seed(self.seed),
-            device=device,
-            dtype=dtype,
-        )
-
-    def losses(
-        self,
-        model: "tvlens.models.HookedTransformer",
-        episodes: Episodes,
-        *,
-        generator: Generator,
-        step: int,
-    ) -> "Losses":
-        """The losses of a batch; see `tvlens.training.losses`. They are the same at every step."""
-        from tvlens.training.losses import losses
-
-        return losses(model, self.task, self.format, episodes, self.objective, generator=generator)
+    experiment: Experiment
+    model: Any
+    history: History

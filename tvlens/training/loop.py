@@ -3,19 +3,18 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Generator, Tensor, nn
+from torch import Generator
 from torch.optim import Optimizer
 
 from tvlens.base.errors import DivergenceError
-from tvlens.prompts import Episodes
-from tvlens.tasks import Task, sample_episodes
-from tvlens.training.experiment import TrainConfig
-from tvlens.training.losses import Losses
+from tvlens.results.history import Row
+from tvlens.training.experiment import Experiment
+from tvlens.training.objectives import Losses
 from tvlens.training.optimization import set_learning_rate
+from tvlens.training.seeds import Seeds
 
 DIVERGED = 10.0
 """Where half of the losses are this many times that of knowing nothing, training has diverged. One
@@ -24,80 +23,34 @@ high that a rare batch costs many times more than all others."""
 REMEDY = "Lower the learning rate or the gradient norm, or lengthen the warm-up."
 
 
-Model = TypeVar("Model", bound=nn.Module)
-
-
-@runtime_checkable
-class Trainable(Protocol[Model]):
-    """What determines a training: an `Experiment`, or a `LinearExperiment`."""
-
-    @property
-    def task(self) -> Task:
-        """What is learned in context."""
-        ...
-
-    @property
-    def train(self) -> TrainConfig:
-        """Length and manner of training."""
-        ...
-
-    @property
-    def seed(self) -> int:
-        """Seed of initial weights and training data."""
-        ...
-
-    def build_model(
-        self, *, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
-    ) -> Model:
-        """The untrained model."""
-        ...
-
-    def data_generator(self, device: torch.device) -> Generator:
-        """The source of the training data."""
-        ...
-
-    def losses(
-        self, model: Model, episodes: Episodes, *, generator: Generator, step: int
-    ) -> Losses:
-        """The losses of a batch, after a number of steps."""
-        ...
-
-    def clip_gradients(self, model: Model) -> None:
-        """Bound the length of the gradient that a step is taken by."""
-        ...
-
-    def to_json(self) -> dict[str, Any]:
-        """As nested JSON objects."""
-        ...
-
-
 @dataclass
-class TrainState(Generic[Model]):
+class TrainState:
     """All that changes during training, and so all that a checkpoint holds."""
 
-    model: Model
+    model: Any
+    """The model; of several seeds their weights as one, see `Seeds`."""
     optimizers: list[Optimizer]
-    generator: Generator
+    generators: list[Generator]
+    """The sources of the training data, one for each seed."""
     step: int = 0
     """Steps done."""
-    rows: list[list[float]] = field(default_factory=list)
-    """The history: step, total, icl, tvp, learning rate as a share of its peak. Several models that
-    train at once have a row each, one after the other."""
+    rows: list[Row] = field(default_factory=list)
+    """The history so far."""
     pending: list[Losses] = field(default_factory=list)
     """Losses since the last row, still on the device."""
     seconds: float = 0.0
     """Wall time spent so far."""
 
     @staticmethod
-    def start(experiment: Trainable[Model], device: torch.device) -> "TrainState[Model]":
+    def start(experiment: Experiment | Seeds, device: torch.device) -> "TrainState":
         """The state before the first step."""
         model = experiment.build_model(device=device)
         optimizers = experiment.train.optimizer.build(model)
-        return TrainState(model, optimizers, experiment.data_generator(device))
+        return TrainState(model, optimizers, experiment.generators(device))
 
 
 def training_steps(
-    experiment: Trainable[Model], state: TrainState[Model], *, compile: bool = False
+    experiment: Experiment | Seeds, state: TrainState, *, compile: bool = False
 ) -> Iterator[Losses]:
     """Train, one step per iteration, until the experiment's last step.
 
@@ -128,8 +81,8 @@ def training_steps(
 
 
 def training_step(
-    experiment: Trainable[Model],
-    state: TrainState[Model],
+    experiment: Experiment | Seeds,
+    state: TrainState,
     compute: Callable[..., Losses] | None = None,
 ) -> Losses:
     """Sample a batch, and move the weights by its gradient.
@@ -137,19 +90,18 @@ def training_step(
     Args:
         compute: a compiled form of the experiment's losses; they themselves if None.
     """
-    config, compute = experiment.train, compute or experiment.losses
-    episodes = sample_episodes(
-        experiment.task, config.batch, config.shots, generator=state.generator
-    )
-    with torch.autocast(episodes.x.device.type, torch.bfloat16, enabled=config.bf16):
-        batch_losses = compute(state.model, episodes, generator=state.generator, step=state.step)
-    # Of several models at once, none has weights that another's loss depends on.
-    batch_losses.total.backward(torch.ones_like(batch_losses.total))
+    compute = compute or experiment.losses
+    batch = experiment.draw(state.model, state.generators)
+    device = state.generators[0].device.type
+    with torch.autocast(device, torch.bfloat16, enabled=experiment.train.bf16):
+        losses = compute(state.model, batch, step=state.step)
+    # No seed has weights that another's loss depends on.
+    losses.total.sum().backward()
     experiment.clip_gradients(state.model)
     for optimizer in state.optimizers:
         optimizer.step()
         optimizer.zero_grad()
-    return Losses(*(loss.detach() for loss in batch_losses))
+    return Losses(*(loss.detach() for loss in losses))
 
 
 def check_state(state: TrainState) -> None:
@@ -159,36 +111,39 @@ def check_state(state: TrainState) -> None:
         DivergenceError: a loss is not finite, half of them are far above that of knowing nothing,
             or a weight is not finite.
     """
-    total, icl, tvp = _pending(state).unbind(-1)
-    first = state.step - len(total) + 1
-    for step, each in enumerate(total, start=first):
-        if not each.isfinite().all():
-            loss = each[~each.isfinite()][0].item()
-            raise DivergenceError(f"Training diverged: the loss at step {step} is {loss}. {REMEDY}")
     if state.pending:
-        # Without a TVP loss its column is nan, which fmax ignores.
-        median = torch.fmax(icl, tvp).median(0).values.max().item()
-        if median > DIVERGED:
-            raise DivergenceError(
-                f"Training diverged: half of the losses of steps {first} to {state.step} are at "
-                f"least {median:.4g} times that of knowing nothing. {REMEDY}"
-            )
+        _check_losses(_pending(state), state.step)
     if not all(bool(parameter.isfinite().all()) for parameter in state.model.parameters()):
         raise DivergenceError(
             f"Training diverged: after step {state.step} weights are not finite. {REMEDY}"
         )
 
 
+def _check_losses(losses: Losses, last: int) -> None:
+    """Raise DivergenceError if the losses of a stretch, over "step *seed", tell of one."""
+    first = last - len(losses.total) + 1
+    for step, each in enumerate(losses.total, start=first):
+        if not each.isfinite().all():
+            loss = each[~each.isfinite()][0].item()
+            raise DivergenceError(f"Training diverged: the loss at step {step} is {loss}. {REMEDY}")
+    # Without a TVP loss it is nan, which fmax ignores.
+    median = torch.fmax(losses.icl, losses.tvp).median(0).values.max().item()
+    if median > DIVERGED:
+        raise DivergenceError(
+            f"Training diverged: half of the losses of steps {first} to {last} are at least "
+            f"{median:.4g} times that of knowing nothing. {REMEDY}"
+        )
+
+
 def _add_row(state: TrainState, factor: float) -> None:
     """Turn the pending losses into a row of the history."""
     check_state(state)
-    for means in _pending(state).mean(0).tolist():
-        state.rows.append([float(state.step), *means, factor])
+    means = (each.mean(0).numpy() for each in _pending(state))
+    state.rows.append(Row(state.step, *means, factor))
     state.pending.clear()
 
 
-def _pending(state: TrainState) -> Float[Tensor, "step model 3"]:
-    if not state.pending:
-        return torch.zeros(0, 1, 3)
-    losses = torch.stack([torch.stack(each, -1) for each in state.pending])
-    return losses.view(len(losses), -1, 3).double().cpu()
+def _pending(state: TrainState) -> Losses:
+    """The losses since the last row, over "step *seed"; the host waits for them."""
+    columns = zip(*state.pending, strict=True)
+    return Losses(*(torch.stack(each).double().cpu() for each in columns))

@@ -3,15 +3,36 @@
 import enum
 import math
 from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from tvlens.base.config import kind
 from tvlens.base.errors import InputError
+from tvlens.models.protocol import matrices_of
 from tvlens.training.muon import BatchedMuon
 
 
+@runtime_checkable
+class OptimizerConfig(Protocol):
+    """How weights are updated, as data."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    """It is a frozen dataclass."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak learning rate."""
+        ...
+
+    def build(self, model: nn.Module) -> list[Optimizer]:
+        """Optimisers that together own all the model's parameters."""
+        ...
+
+
+@kind
 @dataclass(frozen=True)
 class Adam:
     """Adam; AdamW when weight_decay is not 0."""
@@ -30,9 +51,10 @@ class Adam:
         return [_adamw(self, list(model.parameters()))]
 
 
+@kind
 @dataclass(frozen=True)
 class Muon:
-    """Muon (Jordan et al., 2024) for the weight matrices of blocks, Adam for everything else."""
+    """Muon (Jordan et al., 2024) for the matrices that the model names, Adam for all else."""
 
     learning_rate: float = 0.02
     """Peak learning rate of the matrices: the root mean square size of one update's singular
@@ -46,13 +68,9 @@ class Muon:
         """Two optimisers that together own all the model's parameters."""
         if self.learning_rate <= 0 or self.momentum < 0:
             raise InputError(f"An optimiser needs a learning rate > 0, momentum >= 0, got {self}.")
-        in_blocks = {
-            name
-            for name, parameter in model.named_parameters()
-            if parameter.dim() == 2 and name.startswith("blocks.")
-        }
-        matrices = [p for name, p in model.named_parameters() if name in in_blocks]
-        others = [p for name, p in model.named_parameters() if name not in in_blocks]
+        names = set(matrices_of(model))
+        matrices = [each for name, each in model.named_parameters() if name in names]
+        others = [each for name, each in model.named_parameters() if name not in names]
         muon = BatchedMuon(matrices, learning_rate=self.learning_rate, momentum=self.momentum)
         return [muon, _adamw(self.adam, others)]
 

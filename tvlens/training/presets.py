@@ -3,37 +3,46 @@
 A name is task[-format]-training-size: `linear-tvp-small`, `offset-vanilla-paper`,
 `linear-arrow-tvp-small`; the format is z x y where none is named, but that of maps between symbols
 (`bijections`, `relations`) is arrow, as their paper has it. The task vector of a `tvp` preset is
-prescribed at the last layer but one.
+prescribed at the last layer but one. Those of linear transformers are in `linear_presets`.
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
+from tvlens.base.errors import InputError, did_you_mean
 from tvlens.models import Positions, TransformerConfig
 from tvlens.prompts import ARROW, ZXY, TokenFormat
 from tvlens.tasks import Bijections, LinearRegression, Relations, Sinusoid, Task, TokenOffset
 from tvlens.training.experiment import Experiment, TrainConfig
-from tvlens.training.objectives import AllLengths, Objective, Query, RandomLengths
+from tvlens.training.icl_objective import AllLengths, ICLObjective, Query, RandomLengths
+from tvlens.training.linear_presets import linear_presets
 from tvlens.training.optimization import Adam, Muon, Schedule
 
-TASKS: dict[str, Task] = {
-    "linear": LinearRegression(),
-    "sinusoid": Sinusoid(),
-    "offset": TokenOffset(),
+
+class Small(NamedTuple):
+    """A task, and what a small model needs to learn it."""
+
+    task: Task
+    n_layers: int
+    batch: int
+    steps: int
+    """With a TVP loss."""
+
+
+TASKS = {
+    # A linear regressor needs one block more to gather its weights at a token.
+    "linear": Small(LinearRegression(), n_layers=4, batch=64, steps=3500),
+    "sinusoid": Small(Sinusoid(), n_layers=3, batch=64, steps=3000),
+    "offset": Small(TokenOffset(), n_layers=3, batch=32, steps=3000),
+    "bijections": Small(Bijections(), n_layers=3, batch=64, steps=1500),
+    "relations": Small(Relations(), n_layers=3, batch=64, steps=1500),
 }
-MAPS: dict[str, Task] = {"bijections": Bijections(), "relations": Relations()}
+"""Tasks by the names that presets have for them."""
+MAPS = ("bijections", "relations")
 """Tasks of arXiv 2506.09048, and a counter-example: small presets in format arrow only."""
 FORMATS: dict[str, TokenFormat] = {"": ZXY, "-arrow": ARROW}
 
 SMALL_MODEL = TransformerConfig(n_layers=3, d_model=64, positions=Positions.ROTARY, init_std=0.2)
-SMALL_SIZES = {
-    "linear": (4, 64, 3500),
-    "sinusoid": (3, 64, 3000),
-    "offset": (3, 32, 3000),
-    "bijections": (3, 64, 1500),
-    "relations": (3, 64, 1500),
-}
-"""Layers, prompts per step, and steps with a TVP loss, for each task. A linear regressor needs one
-block more to gather its weights at a token."""
 SMALL_LENGTHS = RandomLengths(k=4)
 SMALL_RATE = 0.006
 """Muon's learning rate. Three times as much leaves some seeds of the token offset on a plateau, and
@@ -61,8 +70,13 @@ def small(task_name: str, format: TokenFormat, tvp_weight: float) -> Experiment:
     """A small experiment, with or without a TVP loss.
 
     A vanilla one gets more steps, so that both run the same number of tokens through the model.
+
+    Raises:
+        InputError: there is no task of this name.
     """
-    n_layers, batch, steps = SMALL_SIZES[task_name]
+    if task_name not in TASKS:
+        raise InputError(f"There is no task {task_name!r}.{did_you_mean(task_name, TASKS)}")
+    task, n_layers, batch, steps = TASKS[task_name]
     optimizer = Muon(learning_rate=SMALL_RATE)
     steps = round(ARROW_STEPS * steps) if format == ARROW else steps
     train = TrainConfig(steps=steps, batch=batch, optimizer=optimizer, checkpoint_every=500)
@@ -74,7 +88,6 @@ def small(task_name: str, format: TokenFormat, tvp_weight: float) -> Experiment:
     else:
         objective = replace(objective, lengths=SMALL_LENGTHS)
     model = replace(SMALL_MODEL, n_layers=n_layers)
-    task = (TASKS | MAPS)[task_name]
     return Experiment(task, format, model, objective, train)
 
 
@@ -82,19 +95,19 @@ def paper(task_name: str, format: TokenFormat, tvp_weight: float, size: str) -> 
     """An experiment with the recipe of arXiv 2501.09240."""
     model = PAPER_MODELS[size]
     objective = _objective(format, tvp_weight, model.n_layers)
-    return Experiment(TASKS[task_name], format, model, objective, PAPER_TRAINING)
+    return Experiment(TASKS[task_name].task, format, model, objective, PAPER_TRAINING)
 
 
-def _objective(format: TokenFormat, tvp_weight: float, n_layers: int) -> Objective:
+def _objective(format: TokenFormat, tvp_weight: float, n_layers: int) -> ICLObjective:
     query = Query.FRESH if format.carrier_sees_query else Query.NEXT
     if tvp_weight == 0:
-        return Objective()
-    return Objective(tvp_weight, tvp_layer=n_layers - 1, lengths=AllLengths(), query=query)
+        return ICLObjective()
+    return ICLObjective(tvp_weight, tvp_layer=n_layers - 1, lengths=AllLengths(), query=query)
 
 
 def _presets() -> dict[str, Experiment]:
     presets = {}
-    for task_name in TASKS:
+    for task_name in [name for name in TASKS if name not in MAPS]:
         for format_name, format in FORMATS.items():
             for training, weight in (("vanilla", 0.0), ("tvp", 1.0)):
                 name = f"{task_name}{format_name}-{training}"
@@ -104,7 +117,7 @@ def _presets() -> dict[str, Experiment]:
     for name, weight in (("vanilla", 0.0), ("tvp", 1.0)):
         presets[f"relations-{name}-small"] = small("relations", ARROW, weight)
     presets["bijections-vanilla-small"] = small("bijections", ARROW, 0.0)
-    return presets
+    return presets | linear_presets()
 
 
 PRESETS = _presets()

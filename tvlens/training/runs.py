@@ -1,25 +1,28 @@
-"""Runs: a folder for each trained model, and the models that come with tvlens.
+"""Runs: a folder for each training, and the models that come with tvlens.
 
-A run folder holds `experiment.json` (what was asked for), `model.safetensors`, `history.nc`
-(losses) and `provenance.json`; while it trains, `checkpoint.safetensors` instead of the model; and
-`snapshots`, the weights along the training, where they were asked for.
+A run folder holds `experiment.json` (what was asked for, and where it came from),
+`model.safetensors` and `history.nc` (losses); while it trains, `checkpoint.safetensors` instead of
+the model; and `snapshots`, the weights along the training, where they were asked for. That of
+several seeds holds the same files; weights and losses have a leading dimension, or one named
+`seed`.
+
 Weights are safetensors and everything else is data, so loading a stranger's run runs no code.
 """
 
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from torch import nn
 
+from tvlens.base.config import from_json
 from tvlens.base.devices import check_compiler, choose_device
 from tvlens.base.errors import DivergenceError, InputError, did_you_mean
-from tvlens.base.files import read_json, writable_folder, write_json
+from tvlens.base.files import writable_folder, write_json
 from tvlens.base.provenance import provenance
-from tvlens.models import HookedTransformer
 from tvlens.results import History
 from tvlens.training.checkpoints import (
     load_checkpoint,
@@ -29,47 +32,35 @@ from tvlens.training.checkpoints import (
     save_tensors,
 )
 from tvlens.training.experiment import Experiment
-from tvlens.training.linear_seeds import LinearSeeds
-from tvlens.training.loop import Model, Trainable, TrainState, training_steps
-from tvlens.training.older_files import as_today
+from tvlens.training.loop import TrainState, training_steps
+from tvlens.training.older_files import VERSION, read_record
+from tvlens.training.run import Run
+from tvlens.training.seeds import Seeds
 from tvlens.training.snapshots import save_snapshot, snapshot_files, snapshot_steps
 
 EXPERIMENT = "experiment.json"
 MODEL = "model.safetensors"
 HISTORY = "history.nc"
-PROVENANCE = "provenance.json"
 CHECKPOINT = "checkpoint.safetensors"
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
-PRETRAINED_LINEAR = Path(__file__).parents[1] / "pretrained_linear"
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished training."""
-
-    experiment: Experiment
-    model: HookedTransformer
-    history: History
-    provenance: dict[str, Any]
 
 
 def train_run(
-    experiment: Trainable[Any],
+    experiment: Experiment | Seeds,
     folder: Path | str,
     *,
     device: str | None = None,
     resume: bool = False,
     compile: bool = False,
     snapshots: int = 0,
-) -> Generator[TrainState[Any]]:
+) -> Generator[TrainState]:
     """Train into a run folder, one step per iteration.
 
     Whatever can be wrong with the arguments is said before the first step. Closing the iterator
     between two steps leaves a checkpoint of where it stood.
 
     Args:
-        experiment: what to train, an `Experiment`, a `LinearExperiment`, or `LinearSeeds`, which
-            leave a run folder `seed-K` for each seed K in `folder`.
+        experiment: what to train, from one seed or several.
         folder: the run folder; made if it is not there.
         device: where to train; the fastest device of the machine if None.
         resume: continue from the folder's checkpoint, if it has one.
@@ -92,7 +83,7 @@ def train_run(
         state = load_checkpoint(checkpoint, experiment, chosen)
     else:
         state = TrainState.start(experiment, chosen)
-        write_json(folder / EXPERIMENT, experiment.to_json())
+        _write_record(folder, experiment, [])
     _check_series(folder, kept, state.step)
     return _train_into(folder, experiment, state, compile, kept)
 
@@ -118,8 +109,8 @@ def is_finished(folder: Path | str) -> bool:
 
 def load_run(
     folder: Path | str, *, device: str | None = None, own_kinds: Iterable[type] = ()
-) -> Run:
-    """Load a finished run.
+) -> Run[Any]:
+    """Load a finished run; of several seeds the first.
 
     Args:
         folder: the run folder.
@@ -129,46 +120,40 @@ def load_run(
     Raises:
         InputError: the folder is no finished run, or a file in it is damaged.
     """
-    folder = Path(folder)
-    check_finished(folder)
-    if trained_kind(folder) == "LinearExperiment":
-        raise InputError(
-            f"{folder} is a run of a linear transformer, which is loaded by `load_linear_run` and "
-            "cannot be asked where a model of a `TokenFormat` is expected."
-        )
-    experiment = _load_experiment(folder, own_kinds)
-    return Run(experiment, *load_trained(experiment, folder, device))
+    return _load_runs(Path(folder), device, own_kinds)[0]
 
 
-def trained_kind(folder: Path) -> Any:
-    """What kind of experiment a run folder says it is of; None if it says none."""
-    data = read_json(folder / EXPERIMENT)
-    return data.get("kind") if isinstance(data, dict) else None
+def load_seeds(
+    run: Path | str, *, device: str | None = None, own_kinds: Iterable[type] = ()
+) -> list[Run[Any]]:
+    """Load all seeds of a model that comes with tvlens, or of a folder.
 
+    Args:
+        run: the name of a pretrained model; the folder of a run; or a folder of such folders, whose
+            runs come in the order of their names.
+        device: see `load_run`.
+        own_kinds: see `load_run`.
 
-def check_finished(folder: Path) -> None:
-    """Raise InputError unless a folder holds a finished run."""
-    if not (folder / EXPERIMENT).is_file():
-        what = "no folder" if not folder.exists() else "no run: it has no experiment.json"
-        raise InputError(f"{folder} is {what}. A run folder is made by `analyses/train.py`.")
-    if not is_finished(folder):
-        raise InputError(
-            f"The run in {folder} is not finished; continue it with `analyses/train.py --resume`."
-        )
-
-
-def load_trained(
-    experiment: Trainable[Model], folder: Path, device: str | None
-) -> tuple[Model, History, dict[str, Any]]:
-    """Model, history and provenance of a finished run of an experiment."""
-    model = _load_model(experiment, folder / MODEL, choose_device(device))
-    return model, History.load(folder / HISTORY), read_json(folder / PROVENANCE)
+    Raises:
+        InputError: there is no such model or folder, it holds no finished run, or a file is
+            damaged.
+    """
+    if run in list_pretrained():
+        return _load_runs(PRETRAINED / run, device, own_kinds)
+    folder = Path(run)
+    if not folder.is_dir():
+        known = did_you_mean(str(run), list_pretrained())
+        raise InputError(f"There is no pretrained model and no folder {str(run)!r}.{known}")
+    below = sorted(each for each in folder.iterdir() if is_finished(each))
+    folders = [folder] if (folder / EXPERIMENT).is_file() or not below else below
+    return [each for one in folders for each in _load_runs(one, device, own_kinds)]
 
 
 def load_snapshots(
     folder: Path | str, *, device: str | None = None, own_kinds: Iterable[type] = ()
-) -> Iterator[tuple[int, HookedTransformer]]:
-    """The models along a training, with the number of steps done, from the first to the last.
+) -> Iterator[tuple[int, Any]]:
+    """The models along a training, with the number of steps done, from the first to the last; of
+    several seeds those of the first.
 
     They are loaded one by one, as they are asked for; the run need not be finished.
 
@@ -181,14 +166,13 @@ def load_snapshots(
         InputError: the folder is no run or has no snapshots, or a file in it is damaged.
     """
     folder, chosen = Path(folder), choose_device(device)
-    files = snapshot_files(folder)
-    if not files:
+    if not snapshot_files(folder):
         raise InputError(
             f"{folder} has no snapshots. Train with `analyses/train.py --snapshots 24`, or "
             "`train_run(.., snapshots=24)`."
         )
-    experiment = _load_experiment(folder, own_kinds)
-    return ((step, _load_model(experiment, path, chosen)) for step, path in files.items())
+    experiment, _ = _read(folder, own_kinds)
+    return _snapshots(experiment, folder, 0, chosen)
 
 
 def list_pretrained() -> list[str]:
@@ -196,49 +180,98 @@ def list_pretrained() -> list[str]:
     return sorted(folder.name for folder in PRETRAINED.iterdir() if is_finished(folder))
 
 
-def load_pretrained(name: str, *, device: str | None = None) -> Run:
-    """Load a model that comes with tvlens.
+def load_pretrained(name: str, *, device: str | None = None) -> Run[Any]:
+    """Load a model that comes with tvlens; where it comes from several seeds, that of the first.
 
     Raises:
         InputError: there is none of this name.
     """
     names = list_pretrained()
-    if name in {each.name for each in PRETRAINED_LINEAR.iterdir()}:
-        raise InputError(
-            f"{name!r} are linear transformers, which are loaded by `load_pretrained_linear` and "
-            "cannot be asked where a model of a `TokenFormat` is expected."
-        )
     if name not in names:
         raise InputError(f"There is no pretrained model {name!r}.{did_you_mean(name, names)}")
     return load_run(PRETRAINED / name, device=device)
 
 
-def _load_experiment(folder: Path, own_kinds: Iterable[type]) -> Experiment:
+def _load_runs(folder: Path, device: str | None, own_kinds: Iterable[type]) -> list[Run[Any]]:
+    """The finished runs of a folder, one for each seed."""
+    _check_finished(folder)
+    experiment, origins = _read(folder, own_kinds)
+    chosen = choose_device(device)
+    model = _load_model(experiment, folder / MODEL, chosen)
+    trained = experiment.split(model, History.load(folder / HISTORY))
+    if len(origins) != len(trained):
+        raise InputError(
+            f"{folder / EXPERIMENT} says of {len(origins)} seeds where they came from, and was "
+            f"asked for {len(trained)}. It was changed."
+        )
+    kept = bool(snapshot_files(folder))
+    return [
+        Run(
+            each.experiment,
+            each.model.eval(),
+            each.history,
+            origin,
+            partial(_snapshots, experiment, folder, index, chosen) if kept else None,
+        )
+        for index, (each, origin) in enumerate(zip(trained, origins, strict=True))
+    ]
+
+
+def _check_finished(folder: Path) -> None:
+    if not (folder / EXPERIMENT).is_file():
+        what = "no folder" if not folder.exists() else f"no run: it has no {EXPERIMENT}"
+        raise InputError(f"{folder} is {what}. A run folder is made by `analyses/train.py`.")
+    if not is_finished(folder):
+        raise InputError(
+            f"The run in {folder} is not finished; continue it with `analyses/train.py --resume`."
+        )
+
+
+def _read(
+    folder: Path, own_kinds: Iterable[type]
+) -> tuple[Experiment | Seeds, list[dict[str, Any]]]:
+    """What was trained in a folder, and where each seed came from."""
     path = folder / EXPERIMENT
-    return Experiment.from_json(read_json(path), str(path), own_kinds)
+    record = read_record(path)
+    experiment = from_json(record["experiment"], str(path), own_kinds)
+    if not isinstance(experiment, Experiment | Seeds):
+        raise InputError(f"{path} is of the kind {type(experiment).__name__}, expected Experiment.")
+    return experiment, record["provenance"]
 
 
-def _load_model(experiment: Trainable[Model], path: Path, device: torch.device) -> Model:
+def _write_record(
+    folder: Path, experiment: Experiment | Seeds, origins: list[dict[str, Any]]
+) -> None:
+    record = {"version": VERSION, "experiment": experiment.to_json(), "provenance": origins}
+    write_json(folder / EXPERIMENT, record)
+
+
+def _load_model(experiment: Experiment | Seeds, path: Path, device: torch.device) -> nn.Module:
     model = experiment.build_model(device=device)
     tensors, _ = load_tensors(path, device)
     load_weights(model, tensors, path)
-    return model.eval()
+    return model
 
 
-def _check_free(folder: Path, experiment: Trainable[Model], resume: bool) -> None:
+def _snapshots(
+    experiment: Experiment | Seeds, folder: Path, index: int, device: torch.device
+) -> Iterator[tuple[int, Any]]:
+    """The models of one seed along a training."""
+    for step, path in snapshot_files(folder).items():
+        model = _load_model(experiment, path, device)
+        yield step, experiment.alone_in(model, index).eval()
+
+
+def _check_free(folder: Path, experiment: Experiment | Seeds, resume: bool) -> None:
     """Refuse to overwrite or mix up anything."""
-    folders = [folder]
-    unfinished = (folder / CHECKPOINT).is_file()
-    if isinstance(experiment, LinearSeeds) and not unfinished:
-        folders += [folder / _seed_folder(seed) for seed in experiment.seeds]
-    for each in filter(is_finished, folders):
-        raise InputError(f"{each} holds a finished run; give another folder.")
-    if unfinished:
+    if is_finished(folder):
+        raise InputError(f"{folder} holds a finished run; give another folder.")
+    if (folder / CHECKPOINT).is_file():
         if not resume:
             raise InputError(
                 f"{folder} holds an unfinished run; resume it, or give another folder."
             )
-        stored = as_today(read_json(folder / EXPERIMENT))
+        stored = read_record(folder / EXPERIMENT)["experiment"]
         asked = experiment.to_json()
         if stored != asked:
             raise InputError(
@@ -267,11 +300,11 @@ def _first_difference(stored: Any, asked: Any, where: str = "experiment") -> str
 
 def _train_into(
     folder: Path,
-    experiment: Trainable[Model],
-    state: TrainState[Model],
+    experiment: Experiment | Seeds,
+    state: TrainState,
     compile: bool,
     kept: list[int],
-) -> Generator[TrainState[Model]]:
+) -> Generator[TrainState]:
     checkpoint = folder / CHECKPOINT
     if state.step in kept:
         save_snapshot(folder, state.model, state.step)
@@ -288,8 +321,6 @@ def _train_into(
             raise
     _finish(folder, experiment, state)
     checkpoint.unlink(missing_ok=True)
-    if isinstance(experiment, LinearSeeds):
-        (folder / EXPERIMENT).unlink()  # Each seed has its own.
 
 
 @contextmanager
@@ -302,29 +333,14 @@ def _naming_last_good(checkpoint: Path) -> Iterator[None]:
         raise DivergenceError(f"{error} {good}") from error
 
 
-def _finish(folder: Path, experiment: Trainable[Any], state: TrainState[Any]) -> None:
-    """Leave a finished run, or one in a subfolder for each seed."""
-    if not isinstance(experiment, LinearSeeds):
-        return _save_finished(folder, experiment, state)
-    for alone, each in experiment.alone(state):
-        path = writable_folder(folder / _seed_folder(alone.seed))
-        if is_finished(path):  # Written before the process was killed.
-            continue
-        write_json(path / EXPERIMENT, alone.to_json())
-        _save_finished(path, alone, each, trained_with=list(experiment.seeds))
-
-
-def _save_finished(
-    folder: Path, experiment: Trainable[Model], state: TrainState[Model], **origin: Any
-) -> None:
+def _finish(folder: Path, experiment: Experiment | Seeds, state: TrainState) -> None:
     """Write the files of a finished run, the weights last."""
-    History.from_rows(np.asarray(state.rows)).save(folder / HISTORY)
-    device = next(state.model.parameters()).device
-    origin |= {"seed": experiment.seed, "training_seconds": round(state.seconds, 1)}
-    write_json(folder / PROVENANCE, origin | provenance(device))
-    weights: dict[str, torch.Tensor] = dict(state.model.state_dict())
-    save_tensors(folder / MODEL, weights, {"format": "tvlens"})
-
-
-def _seed_folder(seed: int) -> str:
-    return f"seed-{seed}"
+    experiment.history(state.rows).save(folder / HISTORY)
+    device, seeds = next(state.model.parameters()).device, experiment.seeds
+    origin = {
+        "training_seconds": round(state.seconds / len(seeds), 1),
+        "trained_with": list(seeds),
+        **provenance(device),
+    }
+    _write_record(folder, experiment, [{"seed": seed, **origin} for seed in seeds])
+    save_tensors(folder / MODEL, dict(state.model.state_dict()), {"format": "tvlens"})

@@ -12,12 +12,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import torch
 
 from tvlens.base.errors import InputError
+from tvlens.interventions.parts import head_weights
 from tvlens.interventions.patching import count_layers
 from tvlens.models import LinearTransformer
-from tvlens.prompts import AlignedPrompt
+from tvlens.models.linear.weights import structured_layers
+from tvlens.prompts import PAIRWISE, TRIPLET, AlignedPrompt
 from tvlens.shifts.base import are_symbols
 from tvlens.subjects import Subject, check_subject
-from tvlens.tasks import SymbolMaps, sample_episodes
+from tvlens.tasks import MatrixRegression, SymbolMaps, sample_episodes
 
 Options = ParamSpec("Options")
 Found = TypeVar("Found")
@@ -93,6 +95,16 @@ def _lacks_hook(name: str, what: str) -> Callable[[Subject], str | None]:
     return missing
 
 
+def _no_head_weights(subject: Subject) -> str | None:
+    model = subject.models[0]
+    try:
+        for block in range(count_layers(model)):
+            head_weights(model, block)
+    except InputError as error:
+        return str(error)
+    return None
+
+
 def _one_block(subject: Subject) -> str | None:
     if count_layers(subject.models[0]) > 1:
         return None
@@ -137,6 +149,60 @@ def _not_linear(subject: Subject) -> str | None:
     )
 
 
+def _not_structured(subject: Subject) -> str | None:
+    model = subject.models[0]
+    if not isinstance(model, LinearTransformer):
+        return None  # This is said of all that are not linear.
+    try:
+        structured_layers(model)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _no_pairs(subject: Subject) -> str | None:
+    if subject.format in (PAIRWISE, TRIPLET):
+        return None
+    return (
+        f"This compares pairs and triplets, and got format {subject.format.name!r}. Take a model "
+        "such as pairwise-2x5-keep80 or triplet-2x5-keep80."
+    )
+
+
+def _no_matrices(subject: Subject) -> str | None:
+    if isinstance(subject.task, MatrixRegression):
+        return None
+    return (
+        f"Theory speaks of MatrixRegression, and these are tested on {type(subject.task).__name__}."
+    )
+
+
+def _other_length(subject: Subject) -> str | None:
+    asked, trained = subject.test.examples, _trained_length(subject)
+    if asked == trained:
+        return None
+    return (
+        f"These linear transformers have positions for {trained} examples, and are asked {asked}. "
+        f"Test them with `examples={trained}`."
+    )
+
+
+def _too_short(subject: Subject) -> str | None:
+    asked, trained = subject.test.examples, _trained_length(subject)
+    if asked >= trained:
+        return None
+    return (
+        f"These linear transformers answer after {trained} examples, and are shown {asked}. Test "
+        f"them with `examples={trained}` or more."
+    )
+
+
+def _trained_length(subject: Subject) -> int:
+    """Examples that linear transformers were trained with; those of the test for other models."""
+    model = subject.models[0]
+    return model.examples if isinstance(model, LinearTransformer) else subject.test.examples
+
+
 def _no_untrained(subject: Subject) -> str | None:
     if subject.untrained:
         return None
@@ -177,6 +243,8 @@ PATTERNS = Need(_lacks_hook("attn.hook_pattern", "attention patterns"))
 """Attention patterns."""
 HEADS = Need(_lacks_hook("attn.hook_z", "attention heads"))
 """Attention heads."""
+HEAD_WEIGHTS = Need(_no_head_weights)
+"""Attention heads that tell how they write."""
 INNER_LAYER = Need(_one_block)
 """A layer between two blocks."""
 ONE_LAYOUT = Need(_ragged)
@@ -187,6 +255,16 @@ SYMBOL_MAPS = Need(_no_symbol_maps)
 """A task whose functions map symbols to symbols."""
 LINEAR = Need(_not_linear)
 """Linear transformers."""
+STRUCTURED = Need(_not_structured)
+"""Linear transformers whose layers have A, B, C and D."""
+PAIRS_OR_TRIPLETS = Need(_no_pairs)
+"""Prompts of linear transformers in pairs or triplets."""
+MATRICES = Need(_no_matrices)
+"""The task of linear transformers that theory speaks of."""
+OWN_LENGTH = Need(_other_length)
+"""Contexts as long as those that linear transformers were trained with."""
+OWN_LENGTH_OR_MORE = Need(_too_short)
+"""Contexts at least as long."""
 UNTRAINED = Need(_no_untrained)
 """An untrained model of the same kind."""
 SNAPSHOTS = Need(_no_snapshots)

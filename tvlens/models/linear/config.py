@@ -2,8 +2,18 @@
 
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import torch
+from torch import Generator
+
+from tvlens.base.config import kind
 from tvlens.base.errors import InputError
+from tvlens.prompts import INSEPARABLE, ColumnFormat, Format, check_one_width
+from tvlens.tasks import Task
+
+if TYPE_CHECKING:
+    import tvlens.models
 
 
 class AttentionWeights(enum.StrEnum):
@@ -46,6 +56,7 @@ class DropoutKind(enum.StrEnum):
     """What attention sees of it: Z + Attn(Z O), as in the paper's code."""
 
 
+@kind
 @dataclass(frozen=True)
 class TokenDropout:
     """Random loss of whole tokens in training, drawn anew for every layer."""
@@ -63,6 +74,7 @@ class TokenDropout:
             )
 
 
+@kind
 @dataclass(frozen=True)
 class LinearConfig:
     """Size and kind of a `LinearTransformer`."""
@@ -93,3 +105,50 @@ class LinearConfig:
             raise InputError(
                 "A first layer that lifts x answers nothing; give it at least one layer more."
             )
+
+    def check_first_layer(self, format: ColumnFormat) -> None:
+        """Raise InputError if the first layer lifts x where the format does not have it below."""
+        if self.first_layer is FirstLayer.LIFTS and format != INSEPARABLE:
+            raise InputError(
+                f"A first layer that lifts x needs it in the lower half, and {format.name} "
+                "demonstrations have it in the upper one; take INSEPARABLE."
+            )
+
+    def check(self, task: Task, format: Format) -> None:
+        """Raise InputError unless the format is one of columns, and x and y have one width."""
+        self._column_format(format)
+        check_one_width(task.d_x, task.d_y)
+
+    def build(
+        self,
+        task: Task,
+        format: Format,
+        examples: int,
+        *,
+        generator: Generator | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> "tvlens.models.LinearTransformer":
+        """A linear transformer with fresh weights; see `ModelConfig.build`."""
+        # TransformerLens takes longer to import than all else here; describing needs none of it.
+        from tvlens.models.linear.transformer import LinearTransformer
+
+        return LinearTransformer(
+            self,
+            task.d_x,
+            self._column_format(format),
+            examples,
+            generator=generator,
+            device=device,
+            dtype=dtype,
+        )
+
+    def _column_format(self, format: Format) -> ColumnFormat:
+        if not isinstance(format, ColumnFormat):
+            raise InputError(
+                "A linear transformer has no embedding: it reads the columns of a ColumnFormat, "
+                f"got the {type(format).__name__} {format.name!r}. Take a column format (single, "
+                "pairwise, triplet, inseparable), or another model (TransformerConfig)."
+            )
+        self.check_first_layer(format)
+        return format

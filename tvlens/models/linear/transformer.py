@@ -12,8 +12,8 @@ from transformer_lens.hook_points import HookPoint
 
 from tvlens.base.errors import InputError
 from tvlens.models.linear.attention import attention_of
-from tvlens.models.linear.config import DropoutKind, FirstLayer, LinearConfig
-from tvlens.prompts import INSEPARABLE, ColumnFormat, Prompt
+from tvlens.models.linear.config import DropoutKind, LinearConfig
+from tvlens.prompts import ColumnFormat, Prompt
 
 
 class LinearBlock(nn.Module):
@@ -110,18 +110,15 @@ class LinearTransformer(HookedRootModule):
             raise InputError(
                 f"LinearTransformer needs d >= 1 and examples >= 1, got {d} and {examples}."
             )
-        lifts = config.first_layer is FirstLayer.LIFTS
-        if lifts and format != INSEPARABLE:
-            raise InputError(
-                f"A first layer that lifts x needs it in the lower half, and {format.name} "
-                "demonstrations have it in the upper one; take INSEPARABLE."
-            )
+        config.check_first_layer(format)
         self.config, self.d, self.format, self.examples = config, d, format, examples
         with torch.device(device or torch.get_default_device()):
             self.blocks = nn.ModuleList(
                 LinearBlock(config, layer, d, format, examples) for layer in range(config.n_layers)
             )
         self.to(dtype)
+        self.matrices = [name for name, each in self.named_parameters() if each.dim() == 2]
+        """Names of the weights that Muon may orthogonalise."""
         self._initialise(generator)
         self.setup()
 
