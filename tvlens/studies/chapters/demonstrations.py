@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import torch
 from torch import Generator
 
-import tvlens as tvl
+from tvlens.analysis.demonstration_weights import measure_demonstration_weights
 from tvlens.interventions.patching import Site
 from tvlens.plots import plot_demonstration_weights
 from tvlens.plots.theme import COLOURS, TEMPLATE
@@ -69,7 +69,7 @@ def weights_of(name: str, story: Story) -> DemonstrationWeights:
     generator = story.generator(1)
     others = fresh_queries(TASK, episodes, generator=generator)
     lay_out, last_arrow = some[0].format.context, Site(1, Role.ARROW, -1)
-    return tvl.analysis.demonstration_weights(some, lay_out, episodes, others, last_arrow)
+    return measure_demonstration_weights(some, lay_out, episodes, others, last_arrow)
 
 
 def relaxation(sources: ArrowSources, story: Story) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Proposition 5: what task vectors gain where tokens drop out."""
 
-import tvlens as tvl
+from tvlens.analysis.dropout_risk import measure_dropout_risk
 from tvlens.plots import plot_dropout_risk
 from tvlens.results import DropoutRisk
 from tvlens.studies.book import Chapter
@@ -20,7 +20,7 @@ def told(story: Story) -> Chapter:
     names = [f"{format}-2x5-keep{keep}" for format in ("pairwise", "triplet") for keep in KEEPS]
     every = [model for name in names for model in models(name, story.on)]
     episodes, generator = sample(story, 6, MANY), story.generator(1)
-    risk = tvl.analysis.dropout_risk(every, TASK, episodes, generator=generator)
+    risk = measure_dropout_risk(every, TASK, episodes, generator=generator)
     return Chapter(
         "Do triplets gain where tokens drop out?",
         {"dropout": plot_dropout_risk(risk)},

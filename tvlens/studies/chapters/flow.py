@@ -2,15 +2,12 @@
 
 import pandas as pd
 
-import tvlens as tvl
+from tvlens.analysis.information_flow import information_flow
 from tvlens.plots import plot_information_flow
-from tvlens.results import InformationFlow
 from tvlens.studies.book import Chapter
-from tvlens.studies.chapters.shipped import score, side_by_side, subject
+from tvlens.studies.chapters.shipped import all_that_fit, score, side_by_side
 from tvlens.studies.claims import Claim, claim_id, lies
 from tvlens.studies.story import Story
-from tvlens.subjects import Subject
-from tvlens.training.runs import list_pretrained
 
 LEAST = 0.1
 """What a vector that works recovers at least of what the context gains."""
@@ -19,7 +16,8 @@ DRAWN = ("linear-tvp", "linear-arrow-tvp", "offset-tvp", "sinusoid-tvp")
 
 def told(story: Story) -> Chapter:
     """The order of the steps in all softmax models that ship."""
-    found = {name: flow(subject(name, story, story.episodes // 8)) for name in list_pretrained()}
+    every = all_that_fit(information_flow, story, story.episodes // 8)
+    found = {each.name: information_flow(each) for each in every}
     scores = {name: each.scores() for name, each in found.items()}
     drawn = {name: found[name] for name in DRAWN}
     return Chapter(
@@ -28,21 +26,9 @@ def told(story: Story) -> Chapter:
         side_by_side(scores),
         [_claim(name, each) for name, each in scores.items() if _has_vector(each)],
         "The claim is that each y collects its own example in an earlier block than the last "
-        "carrier collects the y, and that not above the first layer whose vector works; 1 is "
-        "yes. It is not asked of models whose vector recovers less than a tenth. With two or three "
+        "carrier collects the y, and that below the first layer whose vector works; 1 is yes. "
+        "It is not asked of models whose vector recovers less than a tenth. With two or three "
         "blocks it is easily right by chance; beside it are the same blocks before training.",
-    )
-
-
-def flow(asked: Subject) -> InformationFlow:
-    """The steps in one model."""
-    return tvl.analysis.information_flow(
-        asked.model,
-        asked.task,
-        asked.format,
-        asked.episodes,
-        asked.queries,
-        untrained=asked.untrained_model,
     )
 
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import torch
 
-import tvlens as tvl
+from tvlens.analysis.linear_risk import measure_linear_risk
 from tvlens.plots import plot_linear_risk
 from tvlens.prompts import Episodes
 from tvlens.results import LinearRisk, Seeds
@@ -15,7 +15,7 @@ from tvlens.studies.chapters.shipped import TASK, models, sample, shown
 from tvlens.studies.claims import Claim, claim_id, holds, lies, near
 from tvlens.studies.story import Story
 from tvlens.theory import optimal_mixing
-from tvlens.training.linear_runs import list_pretrained_linear
+from tvlens.training.runs import list_pretrained
 
 FORMATS, EXAMPLES = ("single", "pairwise", "triplet"), (5, 10)
 BLIND, LIFTED, SHOWN = "triplet-2x5-blind", "inseparable-2x5", 5
@@ -26,10 +26,10 @@ EQUAL, REACHED = 0.1, 0.02
 def told(story: Story) -> Chapter:
     """Risks of all formats and depths, of 5 and of 10 examples."""
     plain = re.compile(rf"({'|'.join(FORMATS)})-\dx({'|'.join(map(str, EXAMPLES))})")
-    names = [name for name in list_pretrained_linear() if plain.fullmatch(name)]
+    names = [name for name in list_pretrained() if plain.fullmatch(name)]
     every = [model for name in names for model in models(name, story.on)]
     episodes = sample(story, max(EXAMPLES) + 1)
-    risk = tvl.analysis.linear_risk(every, TASK, episodes)
+    risk = measure_linear_risk(every, TASK, episodes)
     return Chapter(
         "How low is the risk of each prompt format?",
         {"formats": plot_linear_risk(risk)},
@@ -69,7 +69,7 @@ def _of_the_optimum(
     """That models of one kind reach the best single layer on single tokens, which is asked the
     same episodes: the mean of either has an interval far wider than what they differ by.
     """
-    result = tvl.analysis.linear_risk(models(name, on), TASK, episodes)
+    result = measure_linear_risk(models(name, on), TASK, episodes)
     above = result.data.error.transpose("run", "episode").values - _least(episodes)
     found = mean_over_seeds(TASK.d * above)
     agrees = holds(found, 0.0, within=REACHED)

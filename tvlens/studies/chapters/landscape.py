@@ -3,7 +3,7 @@
 import pandas as pd
 from torch import Generator
 
-import tvlens as tvl
+from tvlens.analysis.risk_landscape import measure_risk_landscape
 from tvlens.plots import plot_risk_landscape
 from tvlens.results import RiskLandscape
 from tvlens.studies.book import Chapter
@@ -24,7 +24,7 @@ def told(story: Story) -> Chapter:
     """Errors along the set and off it."""
     episodes = sample(story, 6, 1 / 2)
     found = {
-        name: tvl.analysis.risk_landscape(
+        name: measure_risk_landscape(
             models(name, story.on),
             TASK,
             episodes,

@@ -1,6 +1,6 @@
 """Table 1 and Proposition 4 for linear transformers: a vector holds a map of rank one."""
 
-import tvlens as tvl
+from tvlens.analysis.rank_sweep import item_tests, measure_rank_sweep
 from tvlens.plots import plot_rank_sweep, plot_rank_sweep_outcomes
 from tvlens.results import RankSweep
 from tvlens.studies.book import Chapter
@@ -15,8 +15,8 @@ NEAR = 0.05
 
 def told(story: Story) -> Chapter:
     """Accuracy on maps among orthonormal items, by their rank."""
-    tests = tvl.analysis.item_tests(4, 5, story.episodes // 2, generator=story.generator())
-    ranks = tvl.analysis.rank_sweep(models(DROPPING, story.on), tests)
+    tests = item_tests(4, 5, story.episodes // 2, generator=story.generator())
+    ranks = measure_rank_sweep(models(DROPPING, story.on), tests)
     return Chapter(
         "Up to which rank does a vector of a linear transformer hold a map?",
         {

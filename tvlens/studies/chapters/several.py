@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import xarray as xr
 
-import tvlens as tvl
+from tvlens.analysis.several_vectors import several_vectors as measure_several_vectors
 from tvlens.plots import plot_several_vectors
 from tvlens.results import SeveralVectors
 from tvlens.studies.book import Chapter
@@ -58,7 +58,7 @@ def of_softmax(asked: Subject) -> SeveralVectors:
     """The result of a softmax model."""
     contexts, fresh = asked.contexts(asked.test.episodes, CONTEXTS)
     queries = fresh[slice(None, None, CONTEXTS)]
-    return tvl.analysis.several_vectors(asked.model, asked.task, asked.format, queries, contexts)
+    return measure_several_vectors(asked.model, asked.task, asked.format, queries, contexts)
 
 
 def of_linear(story: Story) -> list[SeveralVectors]:
@@ -68,7 +68,7 @@ def of_linear(story: Story) -> list[SeveralVectors]:
     contexts = sample_contexts(TASK, story.episodes // 4, count, n + 1, generator=story.generator())
     fresh = fresh_queries(TASK, contexts, generator=story.generator(1))
     asked = fresh[slice(None, None, count)]
-    return [tvl.analysis.several_vectors(each, TASK, each.format, asked, contexts) for each in some]
+    return [measure_several_vectors(each, TASK, each.format, asked, contexts) for each in some]
 
 
 def _asked(numbers: Sequence[int]) -> list[tuple[str, int]]:

@@ -1,12 +1,11 @@
 """Table 1 for softmax transformers: maps between symbols, and the fixed family that escapes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 
-import tvlens as tvl
+from tvlens.analysis.bijections import bijections
 from tvlens.plots import plot_bijection_errors, plot_bijections
 from tvlens.results import BijectionAnswers, accuracy_table
 from tvlens.results.bijections import OUTCOMES
@@ -15,8 +14,6 @@ from tvlens.studies.book import Chapter
 from tvlens.studies.chapters.shipped import bounds, shown, subject
 from tvlens.studies.claims import Claim, Found, claim_id, holds, lies, near
 from tvlens.studies.story import Story
-from tvlens.subjects import Subject
-from tvlens.tasks import Bijections, Direction, MapKind, Relations, Task
 
 SOFTMAX = "bijections-vanilla"
 NEAR = 0.05
@@ -24,8 +21,6 @@ NEAR = 0.05
 FAMILIES = "relations-vanilla", "relations-tvp"
 """Models of six relations that never change."""
 CORRECT = OUTCOMES.index("correct")
-SIZES = {Direction.FORWARD: 4, Direction.INVERSE: 2, Direction.BOTH: 3, Direction.COPY: 2}
-"""The most pairs that are asked, in each direction; each number of pairs up to there is."""
 DUMMY = (("equals", "is the query", 1.0), ("differs", "is another item", 0.0))
 """How right a vector is that answers the item of its dummy and no other."""
 LEAST = 1024
@@ -37,9 +32,9 @@ ONE_WAY = "one way"
 def told(story: Story) -> Chapter:
     """Accuracy on maps between symbols, by the number of their items."""
     asked = subject(SOFTMAX, story, max(story.episodes * 2, LEAST), examples=8)
-    drawn = answers_of(asked)
+    drawn = bijections(asked)
     families = {
-        name: answers_of(subject(name, story, story.episodes // 2, examples=8)) for name in FAMILIES
+        name: bijections(subject(name, story, story.episodes // 2, examples=8)) for name in FAMILIES
     }
     return Chapter(
         "And of a softmax transformer, for maps between symbols?",
@@ -55,23 +50,6 @@ def told(story: Story) -> Chapter:
         "item asked: a vector that is one example answers that and no other. The relations models "
         "have a fixed family of functions instead, of which a vector need only name one.",
     )
-
-
-def answers_of(asked: Subject) -> BijectionAnswers:
-    """The answers of one model to maps of every kind, whatever its training had."""
-    task = every_kind(asked.task)
-    return tvl.analysis.bijections(
-        asked.model, task, asked.format, *asked.sample(task), generator=asked.generator()
-    )
-
-
-def every_kind(task: Task) -> Bijections | Relations:
-    """The same task with maps of every kind."""
-    if isinstance(task, Relations):
-        return replace(task, directions=(Direction.FORWARD, Direction.INVERSE, Direction.BOTH))
-    assert isinstance(task, Bijections)
-    sizes = [(direction, n + 1) for direction, most in SIZES.items() for n in range(most)]
-    return replace(task, mixture=tuple(MapKind(*each) for each in sizes))
 
 
 def one_way(kind: str) -> str:

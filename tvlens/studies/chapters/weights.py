@@ -3,7 +3,7 @@
 import pandas as pd
 import torch
 
-import tvlens as tvl
+from tvlens.analysis.learned_structure import measure_learned_structure
 from tvlens.plots import plot_learned_structure
 from tvlens.results import LearnedStructure
 from tvlens.studies.book import Chapter
@@ -52,7 +52,7 @@ def told(story: Story) -> Chapter:
 def structure(name: str, device: torch.device, task: MatrixRegression = TASK) -> LearnedStructure:
     """The weights of a model, beside those that training started from and the sets of a task."""
     runs = seeds(name, device)
-    return tvl.analysis.learned_structure(
+    return measure_learned_structure(
         [run.model for run in runs],
         task,
         untrained=[run.experiment.build_model(device=device) for run in runs],

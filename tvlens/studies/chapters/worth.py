@@ -3,7 +3,7 @@
 import pandas as pd
 import xarray as xr
 
-import tvlens as tvl
+from tvlens.analysis.demonstration_value import measure_demonstration_value
 from tvlens.plots import plot_demonstration_value
 from tvlens.results import DemonstrationValue
 from tvlens.results.ratios import score_table
@@ -47,7 +47,7 @@ def _value(name: str, task: Task, story: Story) -> DemonstrationValue:
     shots = some[0].examples + 1
     episodes = sample_episodes(task, story.episodes, shots, generator=story.generator())
     queries = fresh_queries(task, episodes, generator=generator)
-    return tvl.analysis.demonstration_value(some, task, episodes, queries, generator=generator)
+    return measure_demonstration_value(some, task, episodes, queries, generator=generator)
 
 
 def on_line(layers: int, story: Story) -> dict[str, xr.Dataset]:
