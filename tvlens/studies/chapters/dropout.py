@@ -33,20 +33,17 @@ def told(story: Story) -> Chapter:
 
 
 def _claims(risk: DropoutRisk) -> list[Claim]:
-    optimum, scores, claims = risk.data.optimum, risk.scores(), []
-    for keep in risk.data.keep.values:
-        least = {name: float(optimum.sel(format=name, keep=keep)) for name in optimum.format.values}
-        theory = 1 - least["triplet"] / least["pairwise"]
+    optimum, scores, claims = risk.table().optimum, risk.scores(), []
+    for keep in sorted(optimum.index.unique("keep")):
+        theory = 1 - optimum["triplet", keep] / optimum["pairwise", keep]
         row = scores.loc[f"gain at {keep}"]
         found = float(row.estimate), float(row.low), float(row.high)
+        stay = f"keep{100 * keep:.0f}"
+        id = claim_id("P5", "gain", stay)
         claim = f"triplets lower R under dropout: share saved where {keep:g} stay"
-        id = claim_id("P5", "gain", f"keep{100 * keep:.0f}")
         claims.append(Claim(id, claim, "Prop 5, > 0", *found, lies(found, above=0.0), "> 0"))
+        id, paper = claim_id("P5", "gain-of-theory", stay), f"Prop 5, {theory:.3f}"
         claim = f"as much as at the optimum, where {keep:g} stay"
         agrees = holds(found, theory, within=NEAR)
-        id, said = (
-            claim_id("P5", "gain-of-theory", f"keep{100 * keep:.0f}"),
-            f"Prop 5, {theory:.3f}",
-        )
-        claims.append(Claim(id, claim, said, *found, agrees, near(theory, NEAR)))
+        claims.append(Claim(id, claim, paper, *found, agrees, near(theory, NEAR)))
     return claims
