@@ -1,8 +1,9 @@
 """Which models a command asks: names that ship, or run folders."""
 
 import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +11,10 @@ from tvlens.base.devices import choose_device
 from tvlens.base.errors import InputError
 from tvlens.commands.own_kinds import own_kinds
 from tvlens.commands.parsing import Kinds, Quiet
-from tvlens.commands.stand_in import every_name, runs_of, subject_of
 from tvlens.studies.question import Question
 from tvlens.subjects import Subject, Test
+from tvlens.training.run import Run, seeds_subject
+from tvlens.training.runs import list_pretrained, load_seeds
 
 Sources = Mapping[str, str | Path]
 """Names of models that ship and run folders, by what they are called."""
@@ -60,7 +62,7 @@ def named_models(models: Sequence[str]) -> dict[str, str | Path]:
     named: dict[str, str | Path] = {}
     for model in models:
         # What has a slash is a path, there or not.
-        shipped = model in every_name() or not ("/" in model or Path(model).exists())
+        shipped = model in list_pretrained() or not ("/" in model or Path(model).exists())
         name = model if shipped else Path(model).resolve().name
         if name in named:
             raise InputError(f"Two models are called {name!r}; rename one of the folders.")
@@ -68,7 +70,7 @@ def named_models(models: Sequence[str]) -> dict[str, str | Path]:
     return named
 
 
-def loaded(sources: Sources, asked: Asked) -> dict[str, list]:
+def loaded(sources: Sources, asked: Asked) -> dict[str, list[Run]]:
     """The runs of each model, one for each seed.
 
     Raises:
@@ -80,8 +82,20 @@ def loaded(sources: Sources, asked: Asked) -> dict[str, list]:
 
 
 @functools.cache
-def _runs(source: str | Path, device: str | None, kinds: tuple[type, ...]) -> list:
-    return runs_of(source, device, kinds)
+def _runs(source: str | Path, device: str | None, kinds: tuple[type, ...]) -> list[Run]:
+    with _pointing_to_kinds():
+        return load_seeds(source, device=device, own_kinds=kinds)
+
+
+@contextmanager
+def _pointing_to_kinds() -> Iterator[None]:
+    """Within it, an error about a class of somebody's own says how a command is told of it."""
+    try:
+        yield
+    except InputError as error:
+        of_library = "A class of your own must be named to the function that loads it."
+        of_command = "Name a class of your own with --kinds FILE.py:CLASS."
+        raise InputError(str(error).replace(of_library, of_command)) from error
 
 
 def subjects(sources: Sources, asked: Asked, question: Question) -> dict[str, Subject]:
@@ -128,13 +142,4 @@ def _subject(
 ) -> Subject:
     runs = _runs(source, device, kinds)
     chosen = runs if every_seed else runs[:1]
-    return _together(
-        [subject_of(run, source, kinds, name=name, **test._asdict()) for run in chosen]
-    )
-
-
-def _together(subjects: Sequence[Subject]) -> Subject:
-    """Several seeds as one subject."""
-    models = tuple(model for each in subjects for model in each.models)
-    untrained = tuple(model for each in subjects for model in each.untrained)
-    return replace(subjects[0], models=models, untrained=untrained)
+    return seeds_subject(chosen, name=name, **test._asdict())

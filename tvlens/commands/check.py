@@ -11,9 +11,10 @@ from tvlens.base.errors import InputError
 from tvlens.base.progress import progress
 from tvlens.commands.endings import quietly
 from tvlens.commands.parsing import Quiet, parse
-from tvlens.commands.stand_in import runs_of, subject_of
+from tvlens.models import HookedTransformer
 from tvlens.results import interval, resampled_means
-from tvlens.training.runs import list_pretrained
+from tvlens.training.run import Run
+from tvlens.training.runs import list_pretrained, load_pretrained
 
 DESCRIPTION = """Measure the softmax models that ship against what they were trained for.
 
@@ -52,8 +53,9 @@ def check(arguments: Sequence[str]) -> None:
 
 def checked(config: Check) -> pd.DataFrame:
     """A row for each quantity of each model."""
-    names = list_pretrained()
-    means = {name: measure(name, config) for name in progress(names, "measuring")}
+    runs = {name: load_pretrained(name, device=config.device) for name in list_pretrained()}
+    names = [name for name, run in runs.items() if isinstance(run.model, HookedTransformer)]
+    means = {name: measure(runs[name], config) for name in progress(names, "measuring")}
     rows = []
     for name in names:
         for quantity, values, target, holds in quantities(name, means):
@@ -72,19 +74,9 @@ def checked(config: Check) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def measure(name: str, config: Check) -> Means:
+def measure(run: Run[HookedTransformer], config: Check) -> Means:
     """Mean errors of one model at the longest context."""
-    (run,) = runs_of(name, config.device, ())
-    subject = subject_of(
-        run,
-        name,
-        (),
-        episodes=config.episodes,
-        examples=None,
-        layer=run.experiment.model.n_layers - 1,
-        seed=config.seed,
-        name=name,
-    )
+    subject = run.subject(episodes=config.episodes, layer=run.model.n_layers - 1, seed=config.seed)
     curve = icl_curve(subject)
     errors = curve.data.isel(examples=-1)
     longest = {str(each): errors[each].values for each in errors}

@@ -38,11 +38,12 @@ def small_pair(runs: Path, device: str | None) -> Sources:
     folders = {}
     for training in ("vanilla", "tvp"):
         preset = PRESETS[f"linear-{training}-small"]
+        vanilla = preset.objective.prescribed_layer is None
         experiment = replace(
             preset,
             task=LinearRegression(d=2),
             model=replace(preset.model, n_layers=3, d_model=32),
-            objective=replace(preset.objective, tvp_layer=2 if preset.objective.tvp_weight else 0),
+            objective=preset.objective if vanilla else replace(preset.objective, tvp_layer=2),
             train=replace(preset.train, steps=800, examples=6, warmup=50),
         )
         name = f"emergence-{training}"

@@ -25,9 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         commands = {**OTHERS, **{_typed(name): partial(_ask, name) for name in QUESTIONS}}
         if given[0] not in commands:
             hint = did_you_mean(given[0], commands).partition(" Known:")[0]
-            raise InputError(
-                f"There is no command {given[0]!r}.{hint} `tvlens --help` lists them."
-            )
+            raise InputError(f"There is no command {given[0]!r}.{hint} `tvlens --help` lists them.")
         commands[given[0]](given[1:])
 
 

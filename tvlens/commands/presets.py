@@ -9,10 +9,10 @@ import tyro
 
 from tvlens.base.errors import InputError
 from tvlens.commands.parsing import parse
-from tvlens.commands.stand_in import every_name
-from tvlens.commands.train import EVERY_PRESET
+from tvlens.models import LinearConfig
 from tvlens.training.experiment import Experiment
-from tvlens.training.linear_experiment import LinearExperiment
+from tvlens.training.presets import PRESETS
+from tvlens.training.runs import list_pretrained
 
 DESCRIPTION = """List every experiment that `tvlens train --preset NAME` starts from.
 
@@ -34,22 +34,20 @@ class Listing:
 def presets(arguments: Sequence[str]) -> None:
     """Do what is typed after `tvlens presets`."""
     config = parse("tvlens presets", arguments, Listing(), DESCRIPTION)
-    shown = {name: each for name, each in EVERY_PRESET.items() if config.like in name}
+    shown = {name: each for name, each in PRESETS.items() if config.like in name}
     if not shown:
         raise InputError(f"No name of a preset holds {config.like!r}.")
-    shipped = every_name()
+    shipped = list_pretrained()
     table = pd.DataFrame([_row(name, each, shipped) for name, each in shown.items()])
     print(table.to_string(index=False))
 
 
-def _row(
-    name: str, experiment: Experiment | LinearExperiment, shipped: Sequence[str]
-) -> dict[str, str | int]:
+def _row(name: str, experiment: Experiment, shipped: Sequence[str]) -> dict[str, str | int]:
     train, format, model = experiment.train, experiment.format, experiment.model
     tokens = train.steps * train.batch * format.n_tokens(train.shots)
     return {
         "preset": name,
-        "model": "linear" if isinstance(experiment, LinearExperiment) else "softmax",
+        "model": "linear" if isinstance(model, LinearConfig) else "softmax",
         "task": type(experiment.task).__name__,
         "format": format.name,
         "layers": model.n_layers,

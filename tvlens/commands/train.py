@@ -1,10 +1,10 @@
-"""`tvlens train`: one model, or several seeds of a linear transformer, into a run folder."""
+"""`tvlens train`: one model, or several seeds of one, into a run folder."""
 
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import tyro
@@ -14,15 +14,12 @@ from tvlens.base.errors import InputError, did_you_mean
 from tvlens.commands.endings import Interruption, quietly
 from tvlens.commands.parsing import Quiet, parse
 from tvlens.training.experiment import Experiment
-from tvlens.training.linear_experiment import LinearExperiment
-from tvlens.training.linear_presets import LINEAR_PRESETS
-from tvlens.training.linear_seeds import LinearSeeds
 from tvlens.training.loop import TrainState
 from tvlens.training.presets import PRESETS
 from tvlens.training.runs import train_run
+from tvlens.training.seeds import Seeds
 
 DEFAULT_PRESET = "linear-tvp-small"
-EVERY_PRESET: dict[str, Experiment | LinearExperiment] = {**PRESETS, **LINEAR_PRESETS}
 DESCRIPTION = """Train one model and leave a run folder.
 
 Start from a preset (`tvlens presets` lists them) and change what you like: every field of the
@@ -37,13 +34,13 @@ Example: tvlens train --preset offset-tvp-small --seed 1 --out runs/offset-1"""
 class Training:
     """One training."""
 
-    experiment: Annotated[Experiment | LinearExperiment, tyro.conf.arg(name="")]
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
     """What to train."""
     preset: str = DEFAULT_PRESET
     """The experiment to start from."""
     seeds: tuple[int, ...] = ()
-    """Of linear transformers: train from all of these seeds in one batch, which is faster than one
-    after the other, into a run folder OUT/seed-K each. The experiment's own seed is not used."""
+    """Train from all of these seeds in one batch, which small models do faster than one after the
+    other, into one run folder. The experiment's own seed is not used."""
     out: Path | None = None
     """The run folder; runs/PRESET if not given."""
     device: str | None = None
@@ -63,7 +60,7 @@ class Training:
 def train(arguments: Sequence[str]) -> None:
     """Do what is typed after `tvlens train`."""
     preset = preset_named(arguments)
-    config = parse("tvlens train", arguments, Training(EVERY_PRESET[preset], preset), DESCRIPTION)
+    config = parse("tvlens train", arguments, Training(PRESETS[preset], preset), DESCRIPTION)
     with quietly(config.quiet):
         conduct(config)
 
@@ -71,7 +68,7 @@ def train(arguments: Sequence[str]) -> None:
 def conduct(config: Training) -> None:
     """Train, with a progress bar, until done or interrupted."""
     out = config.out or Path("runs") / config.preset
-    experiment = all_seeds(config) if config.seeds else config.experiment
+    experiment = Seeds(config.experiment, config.seeds) if config.seeds else config.experiment
     states = train_run(
         experiment,
         out,
@@ -98,17 +95,7 @@ def conduct(config: Training) -> None:
         raise SystemExit(130)
 
 
-def all_seeds(config: Training) -> LinearSeeds:
-    """The experiment from several seeds at once."""
-    if isinstance(config.experiment, LinearExperiment) and not config.snapshots:
-        return LinearSeeds(config.experiment, config.seeds)
-    raise InputError(
-        "--seeds trains linear transformers only, without --snapshots; train the seeds of "
-        f"{config.preset} one after the other, with --seed."
-    )
-
-
-def latest_losses(state: TrainState[Any]) -> dict[str, str]:
+def latest_losses(state: TrainState) -> dict[str, str]:
     """The last means that were logged, over all models that train; without what is not trained."""
     step = state.rows[-1][0]
     last = np.array([row for row in state.rows if row[0] == step]).mean(0)
@@ -123,12 +110,12 @@ def preset_named(arguments: Sequence[str]) -> str:
     name = parser.parse_known_args(arguments)[0].preset
     if name is None:
         raise InputError("--preset wants the name of one; `tvlens presets` lists them.")
-    if name not in EVERY_PRESET:
+    if name not in PRESETS:
         raise InputError(f"There is no preset {name!r}.{_nearest(name)}")
     return name
 
 
 def _nearest(name: str) -> str:
     """A hint without the names of all presets, of which there are many."""
-    hint = did_you_mean(name, EVERY_PRESET).partition(" Known:")[0]
+    hint = did_you_mean(name, PRESETS).partition(" Known:")[0]
     return f"{hint} `tvlens presets` lists them."

@@ -1,7 +1,7 @@
 """Everything that was found out about some models, on one page."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from datetime import date
 from enum import Enum
 from pathlib import Path
@@ -25,8 +25,7 @@ from tvlens.results import (
 from tvlens.studies.pages import Page
 from tvlens.studies.question import Question, few_at_a_time
 from tvlens.studies.questions import QUESTIONS, question_of
-from tvlens.training.experiment import Experiment
-from tvlens.training.runs import Run
+from tvlens.training.run import Run
 
 KEY_NUMBERS: dict[type[Result], dict[str, str]] = {
     LocalityMap: {
@@ -168,25 +167,27 @@ def _training(runs: Mapping[str, Run]) -> list[Section]:
     ]
 
 
-def _described(task: Any) -> str:
-    """A task with its settings."""
-    settings = {field.name: getattr(task, field.name) for field in fields(task)}
-    named = [f"{k}={v.value if isinstance(v, Enum) else v}" for k, v in settings.items()]
-    return f"{type(task).__name__}({', '.join(named)})"
+def _described(value: Any) -> str:
+    """A dataclass with its settings."""
+    if isinstance(value, Enum):
+        return str(value.value)
+    if not is_dataclass(value):
+        return str(value)
+    named = [f"{each.name}={_described(getattr(value, each.name))}" for each in fields(value)]
+    return f"{type(value).__name__}({', '.join(named)})"
 
 
 def _facts(run: Run) -> dict[str, str]:
-    experiment: Experiment = run.experiment
-    model, train, objective = experiment.model, experiment.train, experiment.objective
-    weight = objective.tvp_weight
+    experiment, train = run.experiment, run.experiment.train
+    prescribed = experiment.objective.prescribed_layer
     parameters = sum(each.numel() for each in run.model.parameters())
     return {
         "task": _described(experiment.task),
         "prompt format": experiment.format.name,
-        "layers x width, heads": f"{model.n_layers} x {model.d_model}, {model.n_heads}",
+        "model": _described(experiment.model),
         "parameters": f"{parameters:,}",
-        "positions": model.positions.value,
-        "loss": f"ICL + {weight:g} TVP at layer {objective.tvp_layer}" if weight else "ICL",
+        "objective": _described(experiment.objective),
+        "task vector prescribed": "no" if prescribed is None else f"at layer {prescribed}",
         "examples": f"up to {train.examples}",
         "optimiser": f"{type(train.optimizer).__name__} {train.optimizer.learning_rate:g}",
         "steps x batch": f"{train.steps:,} x {train.batch}",
