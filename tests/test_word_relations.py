@@ -172,10 +172,10 @@ def test_words_that_follow_a_rule_or_are_known_exceptions_are_right():
         assert x in ("good", "bad") or most[x] == y[:-1] + "st"
 
 
-def test_translations_have_the_same_english_for_one_thing_only():
+def test_languages_can_be_compared_on_the_same_english_words():
     for one, other in itertools.combinations(("french", "german", "italian", "spanish"), 2):
         shared = dict(written(f"english-{one}")).keys() & dict(written(f"english-{other}")).keys()
-        assert len(shared) >= 70, "too few words to compare languages with"
+        assert len(shared) >= 65
 
 
 def test_an_involution_comes_back_and_antonyms_are_one_both_ways():
