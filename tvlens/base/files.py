@@ -39,14 +39,17 @@ def write_json(path: Path, data: Any) -> None:
     write_whole(path, lambda file: file.write_text(json.dumps(data, indent=2) + "\n"))
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, objects: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
     """Parse a JSON file.
+
+    Args:
+        objects: what makes an object of its keys and values; a dictionary, unless given.
 
     Raises:
         InputError: it is not there, cannot be read, or is not JSON.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=objects)
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from error
     except ValueError as error:

@@ -29,8 +29,13 @@ from tvlens.tasks.relations import Relations
 from tvlens.tasks.sinusoid import Sinusoid
 from tvlens.tasks.symbol_maps import Direction, MapKind, SymbolMaps
 from tvlens.tasks.token_offset import OffsetSplit, TokenOffset
+from tvlens.tasks.word_lists import WORD_LISTS, WordList, list_relations, load_relation
+from tvlens.tasks.word_pairs import LoadedPairs, load_pairs
+from tvlens.tasks.word_relation import AnswerKind, WordRelation, kind_of_answer
 
 __all__ = [
+    "WORD_LISTS",
+    "AnswerKind",
     "Bijections",
     "CollinearRegression",
     "Described",
@@ -38,6 +43,7 @@ __all__ = [
     "Estimated",
     "ItemMap",
     "LinearRegression",
+    "LoadedPairs",
     "LowRankRegression",
     "MapKind",
     "MatrixRegression",
@@ -50,6 +56,8 @@ __all__ = [
     "SymbolMaps",
     "Task",
     "TokenOffset",
+    "WordList",
+    "WordRelation",
     "best_estimates",
     "bijection_of",
     "check_bijection",
@@ -57,6 +65,10 @@ __all__ = [
     "check_same_functions",
     "describe_parameters",
     "fresh_queries",
+    "kind_of_answer",
+    "list_relations",
+    "load_pairs",
+    "load_relation",
     "oracle_predictions",
     "probe_targets",
     "relabelled",
