@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import tvlens as tvl
+from tvlens.analysis.bijections import measure_bijections
 
 PAIRS = {"linear", "linear-arrow", "sinusoid", "offset", "relations"}
 
@@ -60,7 +61,7 @@ def test_bijections_are_learned_in_context_and_one_vector_is_one_example() -> No
     episodes = tvl.sample_episodes(task, 1024, 9, generator=generator)
     queries = tvl.fresh_queries(task, episodes, generator=generator)
     asked = (run.model, task, format, episodes, queries)
-    accuracy = tvl.analysis.bijections(*asked, generator=generator).accuracy().estimate
+    accuracy = measure_bijections(*asked, generator=generator).accuracy().estimate
     assert float(accuracy.sel(score="icl").min()) >= 0.99
     assert float(accuracy.sel(score="equals").min()) >= 0.9
     assert float(accuracy.sel(score="differs").max()) <= 0.05

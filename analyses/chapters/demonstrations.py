@@ -12,6 +12,7 @@ from torch import Generator
 
 import tvlens as tvl
 from chapters.shipped import TASK, models, sample, score, shown
+from tvlens.analysis.demonstration_weights import measure_demonstration_weights
 from tvlens.theory import (
     ArrowSources,
     DropoutConstants,
@@ -67,7 +68,7 @@ def weights_of(name: str, story: Story) -> tvl.results.DemonstrationWeights:
     generator = story.generator(1)
     others = tvl.fresh_queries(TASK, episodes, generator=generator)
     lay_out, last_arrow = some[0].format.context, tvl.Site(1, tvl.Role.ARROW, -1)
-    return tvl.analysis.demonstration_weights(some, lay_out, episodes, others, last_arrow)
+    return measure_demonstration_weights(some, lay_out, episodes, others, last_arrow)
 
 
 def relaxation(sources: ArrowSources, story: Story) -> np.ndarray:

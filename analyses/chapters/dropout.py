@@ -6,6 +6,7 @@ from claims import Chapter, Claim, Story, holds, lies, near
 
 import tvlens as tvl
 from chapters.shipped import TASK, models, sample, shown
+from tvlens.analysis.dropout_risk import measure_dropout_risk
 
 KEEPS = (60, 80, 90)
 NEAR = 0.005
@@ -19,7 +20,7 @@ def told(story: Story) -> Chapter:
     names = [f"{format}-2x5-keep{keep}" for format in ("pairwise", "triplet") for keep in KEEPS]
     every = [model for name in names for model in models(name, story.on)]
     episodes, generator = sample(story, 6, MANY), story.generator(1)
-    risk = tvl.analysis.dropout_risk(every, TASK, episodes, generator=generator)
+    risk = measure_dropout_risk(every, TASK, episodes, generator=generator)
     return Chapter(
         "Do triplets gain where tokens drop out?",
         {"dropout": tvl.plots.plot_dropout_risk(risk)},

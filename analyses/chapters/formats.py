@@ -10,6 +10,7 @@ from claims import Chapter, Claim, Story, holds, lies, near
 
 import tvlens as tvl
 from chapters.shipped import TASK, models, sample, shown
+from tvlens.analysis.linear_risk import measure_linear_risk
 from tvlens.results import Seeds
 from tvlens.results.ratios import mean_over_seeds
 from tvlens.theory import optimal_mixing
@@ -26,7 +27,7 @@ def told(story: Story) -> Chapter:
     names = [name for name in tvl.list_pretrained_linear() if plain.fullmatch(name)]
     every = [model for name in names for model in models(name, story.on)]
     episodes = sample(story, max(EXAMPLES) + 1)
-    risk = tvl.analysis.linear_risk(every, TASK, episodes)
+    risk = measure_linear_risk(every, TASK, episodes)
     return Chapter(
         "How low is the risk of each prompt format?",
         {"formats": tvl.plots.plot_linear_risk(risk)},
@@ -62,7 +63,7 @@ def _of_the_optimum(
     """That models of one kind reach the best single layer on single tokens, which is asked the
     same episodes: the mean of either has an interval far wider than what they differ by.
     """
-    result = tvl.analysis.linear_risk(models(name, on), TASK, episodes)
+    result = measure_linear_risk(models(name, on), TASK, episodes)
     above = result.data.error.transpose("run", "episode").values - _least(episodes)
     found = mean_over_seeds(TASK.d * above)
     agrees = holds(found, 0, within=REACHED)

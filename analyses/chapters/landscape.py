@@ -8,6 +8,7 @@ from torch import Generator
 
 import tvlens as tvl
 from chapters.shipped import TASK, bounds, models, sample, score, side_by_side
+from tvlens.analysis.risk_landscape import measure_risk_landscape
 
 PAIRS, TRIPLETS = "pairwise-2x5-sparse", "triplet-2x5-sparse"
 BLIND, DROPPING = "triplet-2x5-blind", "triplet-2x5-keep80"
@@ -22,7 +23,7 @@ def told(story: Story) -> Chapter:
     """Errors along the set and off it."""
     episodes = sample(story, 6, 1 / 2)
     found = {
-        name: tvl.analysis.risk_landscape(
+        name: measure_risk_landscape(
             models(name, story.on),
             TASK,
             episodes,

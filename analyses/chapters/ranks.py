@@ -6,6 +6,7 @@ from claims import Chapter, Claim, Story, holds, near
 
 import tvlens as tvl
 from chapters.shipped import bounds, models, shown
+from tvlens.analysis.rank_sweep import item_tests, measure_rank_sweep
 
 DROPPING = "triplet-2x5-keep80"
 NEAR = 0.05
@@ -14,8 +15,8 @@ NEAR = 0.05
 
 def told(story: Story) -> Chapter:
     """Accuracy on maps among orthonormal items, by their rank."""
-    tests = tvl.analysis.item_tests(4, 5, story.episodes // 2, generator=story.generator())
-    ranks = tvl.analysis.rank_sweep(models(DROPPING, story.on), tests)
+    tests = item_tests(4, 5, story.episodes // 2, generator=story.generator())
+    ranks = measure_rank_sweep(models(DROPPING, story.on), tests)
     return Chapter(
         "Up to which rank does a vector of a linear transformer hold a map?",
         {

@@ -8,6 +8,7 @@ from claims import Chapter, Claim, Story, lies
 
 import tvlens as tvl
 from chapters.shipped import TASK, score, side_by_side
+from tvlens.analysis.learned_structure import measure_learned_structure
 from tvlens.training.linear_presets import CORRELATED as COVARIANCE
 
 PAIRS, PLAIN_PAIRS = "pairwise-2x5-sparse", "pairwise-2x5"
@@ -51,7 +52,7 @@ def structure(
 ) -> tvl.LearnedStructure:
     """The weights of a model, beside those that training started from and the sets of a task."""
     runs = tvl.load_pretrained_linear(name, device=str(device))
-    return tvl.analysis.learned_structure(
+    return measure_learned_structure(
         [run.model for run in runs],
         task,
         untrained=[run.experiment.build_model(device=device) for run in runs],

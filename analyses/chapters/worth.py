@@ -8,6 +8,7 @@ from claims import Chapter, Claim, Story, holds, lies, near
 
 import tvlens as tvl
 from chapters.shipped import TASK, bounds, models, shown
+from tvlens.analysis.demonstration_value import measure_demonstration_value
 from tvlens.results.ratios import score_table
 
 DROPPING, PLAIN = "triplet-2x5-keep80", "triplet-2x5"
@@ -44,7 +45,7 @@ def _value(name: str, task: tvl.tasks.Task, story: Story) -> tvl.DemonstrationVa
     shots = some[0].examples + 1
     episodes = tvl.sample_episodes(task, story.episodes, shots, generator=story.generator())
     queries = tvl.fresh_queries(task, episodes, generator=generator)
-    return tvl.analysis.demonstration_value(some, task, episodes, queries, generator=generator)
+    return measure_demonstration_value(some, task, episodes, queries, generator=generator)
 
 
 def on_line(layers: int, story: Story) -> dict[str, xr.Dataset]:
