@@ -33,10 +33,9 @@ def told(story: Story) -> Chapter:
 
 
 def _claims(risk: tvl.results.DropoutRisk) -> list[Claim]:
-    optimum, scores, claims = risk.data.optimum, risk.scores(), []
-    for keep in risk.data.keep.values:
-        least = {name: float(optimum.sel(format=name, keep=keep)) for name in optimum.format.values}
-        theory = 1 - least["triplet"] / least["pairwise"]
+    optimum, scores, claims = risk.table().optimum, risk.scores(), []
+    for keep in risk.gain().index:
+        theory = 1 - float(optimum["triplet", keep]) / float(optimum["pairwise", keep])
         row = scores.loc[f"gain at {keep}"]
         found = float(row.estimate), float(row.low), float(row.high)
         claim = f"triplets lower R under dropout: share saved where {keep:g} stay"
