@@ -15,10 +15,8 @@ from tvlens.analysis.demonstration_value import measure_demonstration_value
 from tvlens.analysis.demonstration_weights import measure_demonstration_weights
 from tvlens.analysis.dropout_risk import measure_dropout_risk
 from tvlens.analysis.linear_risk import measure_linear_risk
-from tvlens.analysis.rank_sweep import measure_rank_sweep
+from tvlens.analysis.rank_sweep import item_tests, measure_rank_sweep
 from tvlens.analysis.risk_landscape import measure_risk_landscape
-from tvlens.studies.chapters.shipped import TASK, models
-from tvlens.studies.chapters.weights import structure
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -90,7 +88,7 @@ def rank_sweep_of(name: str, device: torch.device) -> dict[str, tvl.RankSweep]:
     """Maps of all ranks that a model has room for."""
     some, generator = models(name, device), torch.Generator(device).manual_seed(SEED)
     d, examples = some[0].d, some[0].examples
-    tests = tvl.analysis.item_tests(d, examples, batch=1024, generator=generator)
+    tests = item_tests(d, examples, batch=1024, generator=generator)
     return {name: measure_rank_sweep(some, tests)}
 
 

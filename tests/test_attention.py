@@ -47,10 +47,10 @@ def test_attention_is_shared_among_all_that_a_token_sees(format: TokenFormat):
     for name in ("prompted", "zero_shot"):
         np.testing.assert_allclose(maps[name].sum("asked"), 1, rtol=1e-5)
     # Below the layer of the vector, and with it at the layer, both prompts are the same.
-    first = maps.sel(block=1)
+    first = maps.sel(block=0)
     np.testing.assert_array_equal(first.prompted, first.zero_shot)
     if format.carrier is not format.answer:
-        assert (abs(maps.prompted - maps.zero_shot).sel(block=2).max("episode") > 1e-6).any()
+        assert (abs(maps.prompted - maps.zero_shot).sel(block=1).max("episode") > 1e-6).any()
 
 
 def test_attention_is_the_mean_over_tokens_of_sums_over_tokens():
@@ -60,7 +60,7 @@ def test_attention_is_the_mean_over_tokens_of_sums_over_tokens():
     name = "blocks.1.attn.hook_pattern"
     pattern = hooked_pass(model, prompt, read=[name]).activations[name].detach()
     # z x y z x y z x y z x: the tokens of the second example on are those from position 3 on.
-    found = maps.data.context.sel(block=2)
+    found = maps.data.context.sel(block=1)
     ys, zs = [2, 5, 8], [3, 6, 9]
     previous = np.mean([pattern[:, :, z, z - 1] for z in zs], axis=0)
     earlier = np.mean([pattern[:, :, z, [y for y in ys if y < z - 1]].sum(-1) for z in zs], axis=0)
@@ -76,15 +76,15 @@ def test_attention_is_the_mean_over_tokens_of_sums_over_tokens():
 def test_the_copying_heads_look_where_they_were_told_to():
     maps = map_copies()
     means = maps.means().sel(bound="estimate")
-    expected = {(1, 1, "z"): ("y", "previous"), (2, 2, "x"): ("z", "own")}
-    for block in (1, 2):
-        for head in (1, 2, 3):
+    expected = {(0, 0, "z"): ("y", "previous"), (1, 1, "x"): ("z", "own")}
+    for block in (0, 1):
+        for head in (0, 1, 2):
             for query in ("z", "x", "y"):
                 key, distance = expected.get((block, head, query), (query, "own"))
                 row = means.context.sel(block=block, head=head, query=query)
                 np.testing.assert_allclose(row.sel(key=key, distance=distance), 1)
                 np.testing.assert_allclose(row.sum(), 1)
-    assert means.prompted.sel(block=2, head=2, asking="x", asked="z") == 1
+    assert means.prompted.sel(block=1, head=1, asking="x", asked="z") == 1
     scores = maps.scores()
     for name in ("carrier_to_y", "answer_to_carrier", "prompted_answer_to_carrier"):
         np.testing.assert_allclose(scores.loc[name], 1)
@@ -126,8 +126,8 @@ def test_saliency_is_attention_times_finite_differences_of_the_loss():
     prompt, step = ZXY.context(episodes), 1e-5
     kinds = ["z", "x", "y", "last z", "last x"]
     assert list(result.data.key.values) == list(result.data["query"].values) == kinds
-    for block in (1, 2, 3):
-        name = f"blocks.{block - 1}.attn.hook_pattern"
+    for block in (0, 1, 2):
+        name = f"blocks.{block}.attn.hook_pattern"
         pattern = hooked_pass(model, prompt, read=[name]).activations[name].detach()
         edges = torch.eye(pattern[0].numel(), dtype=pattern.dtype)
 
@@ -154,8 +154,8 @@ def test_saliency_runs_along_the_edges_of_the_copying_heads_only():
     for measure in ("per_head", "joint"):
         share = shares.estimate.sel(measure=measure)
         np.testing.assert_allclose(share.sum(), 1)
-        np.testing.assert_allclose(share.sel(block=1, query="last z", key="y"), 0.5)
-        np.testing.assert_allclose(share.sel(block=2, query="last x", key="last z"), 0.5)
+        np.testing.assert_allclose(share.sel(block=0, query="last z", key="y"), 0.5)
+        np.testing.assert_allclose(share.sel(block=1, query="last x", key="last z"), 0.5)
     scores = result.scores()
     np.testing.assert_allclose(scores.loc["examples_to_carrier"], 0.5)
     np.testing.assert_allclose(scores.loc["carrier_to_answer"], 0.5)
@@ -231,7 +231,7 @@ def test_the_figure_shows_each_head_in_a_row():
     drawn: Any = tvl.plots.plot_attention_map({"a": maps, "b": maps})
     assert len(drawn.data) == 2 * 4
     carrier = drawn.data[0]
-    assert list(carrier.y) == ["1.1", "1.2", "1.3", "2.1", "2.2", "2.3"]
+    assert list(carrier.y) == ["L0H0", "L0H1", "L0H2", "L1H0", "L1H1", "L1H2"]
     assert list(carrier.x) == ["z<br>own", "y<br>previous"]
     np.testing.assert_allclose(carrier.z[:, 1], [1, 0, 0, 0, 0, 0])
     np.testing.assert_allclose(carrier.customdata[0, 1], [1, 1])
@@ -244,14 +244,14 @@ def test_the_figure_shows_each_block_in_a_panel():
     result = measure_saliency_map(model, TASK, ZXY, episodes)
     drawn: Any = tvl.plots.plot_saliency_map({"a": result, "b": result})
     assert len(drawn.data) == 2 * 3
-    shares = result.shares().sel(block=2).transpose("measure", "query", "key")
+    shares = result.shares().sel(block=1).transpose("measure", "query", "key")
     np.testing.assert_array_equal(drawn.data[1].z, shares.estimate.sel(measure="per_head"))
     np.testing.assert_array_equal(
         drawn.data[1].customdata[..., 2], shares.estimate.sel(measure="joint")
     )
     assert list(drawn.data[1].x) == ["z", "x", "y", "last z", "last x"]
     assert [each.text for each in drawn.layout.annotations][:4] == [
-        *("a, block 1", "a, block 2", "a, block 3", "b, block 1")
+        *("a, block 0", "a, block 1", "a, block 2", "b, block 0")
     ]
 
 

@@ -51,13 +51,13 @@ def small_model(task: SymbolMaps = TASK) -> tvl.HookedTransformer:
 @pytest.fixture(scope="module")
 def one_answer() -> tvl.BijectionAnswers:
     """Of a model whose vector is one example: the answer to the dummy."""
-    return asked(PlantedMaps(TASK.d_x, learn_block=1, answer_block=1))
+    return asked(PlantedMaps(TASK.d_x, learn_layer=1, answer_layer=1))
 
 
 @pytest.fixture(scope="module")
 def whole_map() -> tvl.BijectionAnswers:
     """Of a model whose vector is the whole map at layer 1, and one answer at layer 2."""
-    return asked(PlantedMaps(TASK.d_x, learn_block=1, answer_block=2))
+    return asked(PlantedMaps(TASK.d_x, learn_layer=1, answer_layer=2))
 
 
 def test_one_answer_serves_one_item_and_every_error_is_that_answer(

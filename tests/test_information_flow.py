@@ -38,21 +38,21 @@ def planted_data(batch: int = 40) -> tuple[Episodes, Episodes]:
     return Episodes(x, drawn.y, drawn.target, drawn.params), queries
 
 
-def planted_flow(format: TokenFormat, concat: int = 1, form: int = 3) -> tvl.InformationFlow:
+def planted_flow(format: TokenFormat, concat: int = 0, form: int = 2) -> tvl.InformationFlow:
     model = FlowModel(format, 4, concat, form, WEIGHTS)
-    untrained = FlowModel(format, 4, 2, 3, WEIGHTS)
+    untrained = FlowModel(format, 4, 1, 2, WEIGHTS)
     return measure_information_flow(model, CONSTANT, format, *planted_data(), untrained=untrained)
 
 
 @each_format
-@pytest.mark.parametrize(("concat", "form"), [(1, 2), (1, 3), (2, 3)])
+@pytest.mark.parametrize(("concat", "form"), [(0, 1), (0, 2), (1, 2)])
 def test_the_blocks_are_found_where_they_were_planted(format: TokenFormat, concat: int, form: int):
     result = planted_flow(format, concat, form)
     scores = result.scores()
     expected = {
-        **{"concat_block": concat, "form_block": form, "working_layer": form, "in_order": 1},
+        **{"concat_block": concat, "form_block": form, "working_layer": form + 1, "in_order": 1},
         **{"concat": 1, "form": 1, "recency": 1},
-        **{"untrained_concat_block": 2, "untrained_form_block": 3},
+        **{"untrained_concat_block": 1, "untrained_form_block": 2},
         **{"joint_concat_block": concat, "joint_form_block": form, "joint_in_order": 1},
     }
     for name, value in expected.items():
@@ -71,12 +71,12 @@ def test_saliency_from_the_carrier_is_as_the_closed_form_has_it(format: TokenFor
     products = (episodes.x * episodes.y)[:, :-1, 0] * share
     wrong = products.sum(1) - episodes.target[:, -1, 0]
     expected = (2 * wrong[:, None] * products).abs()
-    found = result.data.sel(weights="trained", block=3).carrier_to_y
+    found = result.data.sel(weights="trained", block=2).carrier_to_y
     for measure in ("per_head", "joint"):
         one = found.sel(measure=measure).transpose("episode", "example")
         np.testing.assert_allclose(one, expected, rtol=1e-5)
     # What a y takes from its x is what the carrier takes from that y.
-    own = result.data.sel(weights="trained", block=1, measure="per_head").y_to_own
+    own = result.data.sel(weights="trained", block=0, measure="per_head").y_to_own
     np.testing.assert_allclose(own, expected.sum(1), rtol=1e-5)
 
 
@@ -92,8 +92,8 @@ def test_flows_are_attention_times_finite_differences_of_the_loss(format: TokenF
     prompt, step = format.context(episodes), 1e-5
     # z x y z x y z x, and x -> y x -> y x ->.
     ys, own, carrier = [2, 5], {2: [0, 1], 5: [3, 4]}, 6 if format is ZXY else 7
-    for block in (1, 2, 3):
-        name = f"blocks.{block - 1}.attn.hook_pattern"
+    for block in (0, 1, 2):
+        name = f"blocks.{block}.attn.hook_pattern"
         pattern = hooked_pass(model, prompt, read=[name]).activations[name].detach()
         edges = torch.eye(pattern[0].numel(), dtype=pattern.dtype)
         up, down = (
@@ -144,7 +144,7 @@ def test_recency_is_the_rank_correlation_of_the_mean_saliency():
     model, (episodes, queries, _) = double_model(), data()
     result = measure_information_flow(model, TASK, ZXY, episodes, queries, untrained=double_model())
     means = result.data.carrier_to_y.mean("episode")
-    for block in (1, 2):
+    for block in (0, 1):
         one = {"weights": "trained", "measure": "joint", "block": block}
         spearman: Any = stats.spearmanr(means.example, means.sel(one))
         np.testing.assert_allclose(result.recency().estimate.sel(one), spearman.statistic)
@@ -154,12 +154,12 @@ def test_the_wrong_order_is_told():
     result = planted_flow(ZXY)
     turned = result.data.copy()
     for name in ("y_to_own", "y_to_all", "carrier_to_y", "carrier_to_all"):
-        turned[name] = result.data[name].copy(data=result.data[name].sel(block=[4, 3, 2, 1]).values)
+        turned[name] = result.data[name].copy(data=result.data[name].sel(block=[3, 2, 1, 0]).values)
     scores = tvl.InformationFlow(turned).scores().estimate
-    assert (scores.concat_block, scores.form_block, scores.in_order) == (4, 2, 0)
+    assert (scores.concat_block, scores.form_block, scores.in_order) == (3, 1, 0)
     late = result.data.assign(tvp=result.data.tvp.roll(layer=-1))
     scores = tvl.InformationFlow(late).scores().estimate
-    assert (scores.form_block, scores.working_layer, scores.in_order) == (3, 2, 0)
+    assert (scores.form_block, scores.working_layer, scores.in_order) == (2, 2, 0)
 
 
 def test_without_a_vector_that_works_there_is_no_order():
@@ -167,7 +167,7 @@ def test_without_a_vector_that_works_there_is_no_order():
     nothing = result.data.assign(tvp=result.data.tvp * 0 + result.data.zero_shot)
     scores = tvl.InformationFlow(nothing).scores()
     assert scores.loc[["working_layer", "in_order", "recovery"]].isna().all(axis=None)
-    assert scores.estimate.form_block == 3
+    assert scores.estimate.form_block == 2
 
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):

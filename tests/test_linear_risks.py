@@ -10,6 +10,7 @@ from torch import Generator
 
 import tvlens as tvl
 from tests.transcribed import attention
+from tvlens.analysis import dropout_risk, linear_risk
 from tvlens.analysis.demonstration_weights import measure_demonstration_weights
 from tvlens.analysis.dropout_risk import measure_dropout_risk
 from tvlens.analysis.linear_risk import measure_linear_risk
@@ -31,6 +32,7 @@ from tvlens.prompts import (
     Role,
 )
 from tvlens.results import DropoutRisk, LinearRisk
+from tvlens.subjects import Subject, Test
 from tvlens.tasks import LowRankRegression, MatrixRegression, fresh_queries, sample_episodes
 
 TASK = MatrixRegression(2)
@@ -180,10 +182,50 @@ def test_the_optimum_under_dropout_is_given_in_the_setting_of_its_proof_alone():
         dropping(triplet, 0.8),
     ]
     optimum = measure_dropout_risk(models, TASK, episodes(4), generator=generator).data.optimum
-    assert np.isnan(optimum.sel(keep=[0.5, 0.6, 0.7])).all()
+    assert np.isnan(optimum[:3]).all()
+    assert float(optimum[3]) == pytest.approx(tvl.theory.optimal_dropout_risk(3, 2, 0.8) / 2)
+    pairs = measure_dropout_risk(
+        [dropping(PAIRWISE, 0.8)], TASK, episodes(4), generator=generator
+    ).data
     least = tvl.theory.optimal_pairs_dropout_risk(3, 2, 0.8) / 2
-    assert optimum.sel(format="pairwise", keep=0.8) == pytest.approx(least)
-    assert optimum.sel(format="triplet", keep=0.8) < least
+    assert float(pairs.optimum[0]) == pytest.approx(least)
+    assert float(optimum[3]) < least
+
+
+def subject(some: LinearTransformer, examples: int, batch: int = 50) -> Subject:
+    return Subject((some,), TASK, some.format, test=Test(batch, examples))
+
+
+def test_kinds_measured_one_by_one_are_those_measured_together():
+    models = [model(SINGLE, 1, 2), model(PAIRWISE, 2, 3), model(TRIPLET, 2, 3)]
+    one_by_one = [linear_risk(subject(each, 4)) for each in models]
+    at_once = measure_linear_risk(models, TASK, subject(models[0], 4).episodes)
+    xr.testing.assert_identical(LinearRisk.together(one_by_one).data, at_once.data)
+    assert LinearRisk.together(one_by_one).order().equals(at_once.order())
+    kinds = [dropping(format, keep) for format in (PAIRWISE, TRIPLET) for keep in (0.6, 0.8)]
+    parts = [dropout_risk(subject(each, 3)) for each in kinds]
+    together = DropoutRisk.together(parts)
+    for part, run in zip(parts, range(4), strict=True):
+        xr.testing.assert_identical(together.data.isel(run=[run]), part.data)
+    assert together.gain().index.tolist() == [0.6, 0.8]
+    least = tvl.theory.optimal_dropout_risk(3, 2, 0.6) / 2
+    assert together.table().optimum["triplet", 0.6] == pytest.approx(least)
+
+
+def test_what_cannot_be_compared_is_not_put_together():
+    single, pairs, triplets = model(SINGLE, 1, 3), model(PAIRWISE, 2, 3), model(TRIPLET, 2, 3)
+    one = linear_risk(subject(single, 3))
+    for others in (linear_risk(subject(pairs, 4)), linear_risk(subject(pairs, 3, batch=51))):
+        with pytest.raises(tvl.InputError, match="2 results of 2 different"):
+            LinearRisk.together([one, others])
+    with pytest.raises(tvl.InputError, match="0 results of 0 different"):
+        LinearRisk.together([])
+    with pytest.raises(tvl.InputError, match=r"models of one kind: .*'single', 1, 3"):
+        LinearRisk.together([one, one])
+    causal = dropping(PAIRWISE, keep=1.0, causal=True)
+    some = [dropout_risk(subject(each, 3)) for each in (triplets, causal)]
+    with pytest.raises(tvl.InputError, match="nothing but format and seed"):
+        DropoutRisk.together(some)
 
 
 def test_the_arrow_shifts_by_its_weight_of_each_example():
@@ -236,9 +278,8 @@ def test_the_figure_of_risks_has_every_format():
 def test_the_gain_of_triplets_is_of_means_over_seeds_and_episodes():
     formats = COLUMN_FORMATS[1:3]
     models = [model(format, 2, 3, seed) for format in formats for seed in range(2)]
-    result = measure_dropout_risk(
-        models, TASK, episodes(4, 50), generator=Generator().manual_seed(2)
-    )
+    generator = Generator().manual_seed(2)
+    result = measure_dropout_risk(models, TASK, episodes(4, 50), generator=generator)
     pairs, triplets = result.data.dropped.values.reshape(2, 2, 50).mean((1, 2))
     gain = result.gain()
     assert gain.index.tolist() == [1.0]

@@ -75,13 +75,13 @@ def test_a_pass_names_what_is_missing_and_counts_what_fires():
 def test_parts_are_found_by_their_hook_points():
     model, prompt = double_model(), ZXY.context(data()[0])
     parts = list_parts(hooked_pass(model, prompt, read=part_names(model)).activations)
-    expected = [Part(block, head) for block in (1, 2, 3) for head in (1, 2, None)]
+    expected = [Part(block, head) for block in (0, 1, 2) for head in (0, 1, None)]
     assert parts == expected
-    assert [str(part) for part in parts[:3]] == ["head 1.1", "head 1.2", "MLP 1"]
+    assert [str(part) for part in parts[:3]] == ["L0H0", "L0H1", "L0 MLP"]
     copies = CopyModel()
     seen = hooked_pass(copies, ZXY.context(data(Constant())[0]), read=part_names(copies))
     assert [str(p) for p in list_parts(seen.activations)] == [
-        f"head {block}.{head}" for block in (1, 2) for head in (1, 2, 3)
+        f"L{block}H{head}" for block in (0, 1) for head in (0, 1, 2)
     ]
 
 
@@ -94,7 +94,7 @@ def test_all_parts_swapped_at_a_token_are_a_patch_of_the_stream(wrap: Any):
     for layer in (1, 2, 3):
         # The token embeds the same in both contexts, so that its parts are all that differs.
         site = tvl.Site(layer, Role.Z, -1)
-        group = [part for part in parts if part.block <= layer]
+        group = [part for part in parts if part.block < layer]
         edits = swapped([group, []], values, site.places(clean).positions())
         ran = stream.rerun(edits, layer=0, tokens=2, copies=2)
         both, untouched = ran.outputs[:, -1].unflatten(0, (2, -1))
@@ -143,7 +143,7 @@ def test_shares_of_a_hand_made_vector():
                 "vectors": (("episode", "component"), added.sum(1)),
             },
             coords={
-                "part": ["MLP 1", "head 2.1", "head 2.2"],
+                "part": ["L0 MLP", "L1H0", "L1H1"],
                 "kind": ("part", ["MLP", "head", "head"]),
             },
         )
@@ -162,7 +162,7 @@ def test_the_copying_head_makes_all_of_the_task():
     episodes, _, _ = data(Constant())
     result = measure_contributions(CopyModel(), Constant(), ZXY, episodes, layer=1)
     task = result.shares().estimate.sel(measure="varying")
-    expected = [float(part == "head 1.1") for part in task.part.values]
+    expected = [float(part == "L0H0") for part in task.part.values]
     np.testing.assert_allclose(task, expected, rtol=0, atol=1e-12)
 
 
@@ -200,12 +200,12 @@ def test_only_the_copying_heads_matter_and_they_are_everything(results: Any):
     np.testing.assert_allclose(effects.data[["icl", "tvp"]].to_array(), 0, atol=1e-12)
     estimate = effects.effects().estimate
     everything = {
-        "written": ["head 1.1", "heads 1"],
-        "gathered": ["head 1.1", "heads 1"],
-        "read": ["head 2.2", "heads 2"],
-        "in_context": ["head 1.1", "heads 1", "head 2.2", "heads 2"],
-        "carrier": ["head 1.1", "heads 1"],
-        "answer": ["head 2.2", "heads 2"],
+        "written": ["L0H0", "L0 heads"],
+        "gathered": ["L0H0", "L0 heads"],
+        "read": ["L1H1", "L1 heads"],
+        "in_context": ["L0H0", "L0 heads", "L1H1", "L1 heads"],
+        "carrier": ["L0H0", "L0 heads"],
+        "answer": ["L1H1", "L1 heads"],
     }
     for effect, parts in everything.items():
         expected = [float(part in parts) for part in estimate.part.values]
@@ -213,7 +213,7 @@ def test_only_the_copying_heads_matter_and_they_are_everything(results: Any):
     # Forgetting: from (b - a)^2 to (0 - a)^2, where the answer is a and the context shows b.
     data_ = effects.data
     forgotten = (data_.corrupt - data_.zero_shot).sum() / data_.corrupt.sum()
-    removed = estimate.sel(effect="carrier_removed", part="head 1.1")
+    removed = estimate.sel(effect="carrier_removed", part="L0H0")
     np.testing.assert_allclose(removed, forgotten, atol=1e-6)
     scores = effects.scores()
     np.testing.assert_allclose(scores.loc["written_part"], 1, atol=1e-6)
@@ -252,7 +252,7 @@ def test_effects_are_those_of_a_plain_loop():
     def put(part: Part, value: Tensor, positions: slice) -> dict:
         def edit(output: Tensor) -> Tensor:
             output = output.clone()
-            index = (slice(None), positions, *(() if part.head is None else (part.head - 1,)))
+            index = (slice(None), positions, *(() if part.head is None else (part.head,)))
             output[index] = value[index].expand_as(output[index])
             return output
 
@@ -263,7 +263,7 @@ def test_effects_are_those_of_a_plain_loop():
     writes = {vector: lambda residual: torch.cat([intact, residual[:, 1:]], dim=1)}
     reading = hooked_pass(model, asked, read=part_names(model), edits=writes).activations
     np.testing.assert_allclose(result.data.tvp, prompted(intact).detach(), rtol=1e-5)
-    for part in (Part(1, 2), Part(2), Part(3, 1), Part(3)):
+    for part in (Part(0, 1), Part(1), Part(2, 0), Part(2)):
         at_carrier, everywhere = slice(last - 1, last), slice(None)
         mean = means[part.hook_name]
         here = hooked_pass(model, context, read=[vector], edits=put(part, mean, at_carrier))

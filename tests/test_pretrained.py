@@ -13,8 +13,6 @@ from torch import Tensor
 
 import tvlens as tvl
 from tvlens.analysis.bijections import measure_bijections
-from tvlens.analysis.icl_curve import measure_icl_curve
-from tvlens.training.linear_presets import linear_presets
 
 PAIRS = {"linear", "linear-arrow", "sinusoid", "offset", "relations"}
 

@@ -12,7 +12,7 @@ from torch import Generator
 import tvlens as tvl
 from tests.planted_triplets import example_of_each_arrow, orthogonal_rows, planted_triplets
 from tests.readme_example import python_blocks
-from tvlens.analysis.rank_sweep import measure_rank_sweep
+from tvlens.analysis.rank_sweep import item_tests, measure_rank_sweep
 from tvlens.models import LinearConfig, LinearTransformer
 from tvlens.prompts import Episodes
 from tvlens.results.rank_sweep import OUTCOMES
@@ -144,7 +144,7 @@ def test_a_model_that_says_nothing_is_told():
 
 
 def test_tests_are_drawn_for_every_kind_of_map():
-    tests = tvl.analysis.item_tests(6, N, 3, generator=rng())
+    tests = item_tests(6, N, 3, generator=rng())
     assert {task.name for task in tests} == {f"{m} {p}" for m in ItemMap for p in (1, 2, 3)}
     for task, (episodes, queries) in tests.items():
         assert episodes.x.shape == (3, N + 1, task.d)

@@ -14,7 +14,7 @@ from tvlens.analysis.demonstration_weights import measure_demonstration_weights
 from tvlens.analysis.dropout_risk import measure_dropout_risk
 from tvlens.analysis.learned_structure import measure_learned_structure
 from tvlens.analysis.linear_risk import measure_linear_risk
-from tvlens.analysis.rank_sweep import measure_rank_sweep
+from tvlens.analysis.rank_sweep import item_tests, measure_rank_sweep
 from tvlens.analysis.risk_landscape import measure_risk_landscape
 from tvlens.plots import LINEAR_QUESTIONS, QUESTIONS, question_of
 from tvlens.results import Result
@@ -70,7 +70,7 @@ def test_a_report_holds_all_results_of_linear_transformers(tmp_path: Path) -> No
     episodes = tvl.sample_episodes(task, 20, 4, generator=rng())
     queries = tvl.fresh_queries(task, episodes, generator=rng(1))
     asked, last = (models, task, episodes), tvl.Site(1, tvl.Role.ARROW, -1)
-    tests = tvl.analysis.item_tests(2, 3, 10, generator=rng())
+    tests = item_tests(2, 3, 10, generator=rng())
     results = [
         measure_rank_sweep(models, tests),
         measure_linear_risk(*asked),
