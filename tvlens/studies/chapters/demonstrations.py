@@ -6,9 +6,17 @@ import plotly.graph_objects as go
 import torch
 from torch import Generator
 
-import tvlens as tvl
-from chapters.shipped import TASK, models, sample, score, shown
 from tvlens.analysis.demonstration_weights import measure_demonstration_weights
+from tvlens.interventions.patching import Site
+from tvlens.plots import plot_demonstration_weights
+from tvlens.plots.theme import COLOURS, TEMPLATE
+from tvlens.prompts import Role
+from tvlens.results import DemonstrationWeights
+from tvlens.studies.book import Chapter
+from tvlens.studies.chapters.shipped import TASK, models, sample, score, shown
+from tvlens.studies.claims import Claim, claim_id, holds, lies, near
+from tvlens.studies.story import Story
+from tvlens.tasks import fresh_queries
 from tvlens.theory import (
     ArrowSources,
     DropoutConstants,
@@ -59,8 +67,8 @@ def weights_of(name: str, story: Story) -> DemonstrationWeights:
     """What each example weighs in the vector of the query's arrow."""
     some, episodes = models(name, story.on), sample(story, 6, 1 / 2)
     generator = story.generator(1)
-    others = tvl.fresh_queries(TASK, episodes, generator=generator)
-    lay_out, last_arrow = some[0].format.context, tvl.Site(1, tvl.Role.ARROW, -1)
+    others = fresh_queries(TASK, episodes, generator=generator)
+    lay_out, last_arrow = some[0].format.context, Site(1, Role.ARROW, -1)
     return measure_demonstration_weights(some, lay_out, episodes, others, last_arrow)
 
 

@@ -1,12 +1,12 @@
 """Proposition 5: what task vectors gain where tokens drop out."""
 
-from __future__ import annotations
-
-from claims import Chapter, Claim, Story, holds, lies, near
-
-import tvlens as tvl
-from chapters.shipped import TASK, models, sample, shown
 from tvlens.analysis.dropout_risk import measure_dropout_risk
+from tvlens.plots import plot_dropout_risk
+from tvlens.results import DropoutRisk
+from tvlens.studies.book import Chapter
+from tvlens.studies.chapters.shipped import TASK, models, sample, shown
+from tvlens.studies.claims import Claim, claim_id, holds, lies, near
+from tvlens.studies.story import Story
 
 KEEPS = (60, 80, 90)
 NEAR = 0.005
@@ -32,10 +32,10 @@ def told(story: Story) -> Chapter:
     )
 
 
-def _claims(risk: tvl.results.DropoutRisk) -> list[Claim]:
+def _claims(risk: DropoutRisk) -> list[Claim]:
     optimum, scores, claims = risk.table().optimum, risk.scores(), []
-    for keep in risk.gain().index:
-        theory = 1 - float(optimum["triplet", keep]) / float(optimum["pairwise", keep])
+    for keep in sorted(optimum.index.unique("keep")):
+        theory = 1 - optimum["triplet", keep] / optimum["pairwise", keep]
         row = scores.loc[f"gain at {keep}"]
         found = float(row.estimate), float(row.low), float(row.high)
         stay = f"keep{100 * keep:.0f}"

@@ -5,10 +5,10 @@ import re
 import numpy as np
 import torch
 
-import tvlens as tvl
-from chapters.shipped import TASK, models, sample, shown
 from tvlens.analysis.linear_risk import measure_linear_risk
-from tvlens.results import Seeds
+from tvlens.plots import plot_linear_risk
+from tvlens.prompts import Episodes
+from tvlens.results import LinearRisk, Seeds
 from tvlens.results.ratios import mean_over_seeds
 from tvlens.studies.book import Chapter
 from tvlens.studies.chapters.shipped import TASK, models, sample, shown

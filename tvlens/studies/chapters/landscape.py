@@ -3,9 +3,13 @@
 import pandas as pd
 from torch import Generator
 
-import tvlens as tvl
-from chapters.shipped import TASK, bounds, models, sample, score, side_by_side
 from tvlens.analysis.risk_landscape import measure_risk_landscape
+from tvlens.plots import plot_risk_landscape
+from tvlens.results import RiskLandscape
+from tvlens.studies.book import Chapter
+from tvlens.studies.chapters.shipped import TASK, bounds, models, sample, score, side_by_side
+from tvlens.studies.claims import Claim, claim_id, holds, lies, near
+from tvlens.studies.story import Story
 
 PAIRS, TRIPLETS = "pairwise-2x5-sparse", "triplet-2x5-sparse"
 BLIND, DROPPING = "triplet-2x5-blind", "triplet-2x5-keep80"

@@ -1,12 +1,12 @@
 """Table 1 and Proposition 4 for linear transformers: a vector holds a map of rank one."""
 
-from __future__ import annotations
-
-from claims import Chapter, Claim, Story, holds, near
-
-import tvlens as tvl
-from chapters.shipped import bounds, models, shown
 from tvlens.analysis.rank_sweep import item_tests, measure_rank_sweep
+from tvlens.plots import plot_rank_sweep, plot_rank_sweep_outcomes
+from tvlens.results import RankSweep
+from tvlens.studies.book import Chapter
+from tvlens.studies.chapters.shipped import bounds, models, shown
+from tvlens.studies.claims import Claim, claim_id, holds, near
+from tvlens.studies.story import Story
 
 DROPPING = "triplet-2x5-keep80"
 NEAR = 0.05

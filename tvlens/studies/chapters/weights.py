@@ -3,9 +3,14 @@
 import pandas as pd
 import torch
 
-import tvlens as tvl
-from chapters.shipped import TASK, score, side_by_side
 from tvlens.analysis.learned_structure import measure_learned_structure
+from tvlens.plots import plot_learned_structure
+from tvlens.results import LearnedStructure
+from tvlens.studies.book import Chapter
+from tvlens.studies.chapters.shipped import TASK, score, seeds, side_by_side
+from tvlens.studies.claims import Claim, claim_id, lies
+from tvlens.studies.story import Story
+from tvlens.tasks import MatrixRegression
 from tvlens.training.linear_presets import CORRELATED as COVARIANCE
 
 PAIRS, PLAIN_PAIRS = "pairwise-2x5-sparse", "pairwise-2x5"
@@ -46,7 +51,7 @@ def told(story: Story) -> Chapter:
 
 def structure(name: str, device: torch.device, task: MatrixRegression = TASK) -> LearnedStructure:
     """The weights of a model, beside those that training started from and the sets of a task."""
-    runs = tvl.load_pretrained_linear(name, device=str(device))
+    runs = seeds(name, device)
     return measure_learned_structure(
         [run.model for run in runs],
         task,

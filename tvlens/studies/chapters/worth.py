@@ -3,9 +3,9 @@
 import pandas as pd
 import xarray as xr
 
-import tvlens as tvl
-from chapters.shipped import TASK, bounds, models, shown
 from tvlens.analysis.demonstration_value import measure_demonstration_value
+from tvlens.plots import plot_demonstration_value
+from tvlens.results import DemonstrationValue
 from tvlens.results.ratios import score_table
 from tvlens.studies.book import Chapter
 from tvlens.studies.chapters.shipped import TASK, bounds, models, shown
@@ -45,8 +45,8 @@ def told(story: Story) -> Chapter:
 def _value(name: str, task: Task, story: Story) -> DemonstrationValue:
     some, generator = models(name, story.on), story.generator(1)
     shots = some[0].examples + 1
-    episodes = tvl.sample_episodes(task, story.episodes, shots, generator=story.generator())
-    queries = tvl.fresh_queries(task, episodes, generator=generator)
+    episodes = sample_episodes(task, story.episodes, shots, generator=story.generator())
+    queries = fresh_queries(task, episodes, generator=generator)
     return measure_demonstration_value(some, task, episodes, queries, generator=generator)
 
 
