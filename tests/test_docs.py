@@ -5,6 +5,7 @@ import re
 import pytest
 from linear_pictures import LINEAR_PICTURES
 from pictures import PICTURES
+from study import shipped
 
 import tvlens as tvl
 import tvlens.models
@@ -74,9 +75,7 @@ def test_the_reference_has_every_public_name() -> None:
 
 def test_the_readme_names_every_model_that_ships() -> None:
     text = (ROOT / "README.md").read_text()
-    assert all(
-        f"`{name}`" in text for name in tvl.list_pretrained() if "x" not in name.split("-")[1]
-    )
+    assert all(f"`{name}`" in text for name in shipped(tvl.TokenFormat))
 
 
 def test_the_page_of_scripts_lists_every_script() -> None:

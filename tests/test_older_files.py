@@ -65,7 +65,8 @@ def test_a_run_of_version_1_is_loaded(older: Path):
     assert all(torch.equal(run.model.state_dict()[name], each) for name, each in weights.items())
     assert run.history.data.step.values.tolist() == [3, 6, 9, 12, 15, 18, 20]
     assert run.provenance["versions"]["tvlens"] == "0.1.0"
-    assert run.subject().training.tvp_layer == (1 if older.name == "softmax" else None)
+    training: Any = run.subject().training
+    assert training.tvp_layer == (1 if older.name == "softmax" else None)
 
 
 def test_what_version_1_trained_is_what_this_one_trains(older: Path, tmp_path: Path):

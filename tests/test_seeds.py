@@ -20,7 +20,7 @@ from tvlens.training.loop import TrainState, check_state, training_step
 from tvlens.training.optimization import Adam, Muon
 from tvlens.training.query_objective import QueryObjective
 from tvlens.training.runs import load_seeds, load_snapshots, train, train_run
-from tvlens.training.seeds import Seeds
+from tvlens.training.seeds import PROMPTS_AT_ONCE, Seeds
 
 SEEDS = (3, 5, 8)
 FRESH = replace(
@@ -101,7 +101,7 @@ def test_seeds_in_one_batch_are_seeds_one_after_the_other(
 
 def test_more_seeds_than_are_computed_at_once(monkeypatch: pytest.MonkeyPatch):
     whole = state_after(Seeds(TINY_LINEAR, SEEDS), 3)
-    monkeypatch.setitem(tvl.training.seeds.PROMPTS_AT_ONCE, "cpu", 9)
+    monkeypatch.setitem(PROMPTS_AT_ONCE, "cpu", 9)
     parts = state_after(Seeds(TINY_LINEAR, SEEDS), 3)
     assert_close(dict(parts.model.state_dict()), dict(whole.model.state_dict()))
 

@@ -2,9 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,8 +11,6 @@ import tvlens as tvl
 from tvlens.analysis.demonstration_value import measure_demonstration_value
 from tvlens.analysis.rank_sweep import item_tests
 from tvlens.base.errors import InputError
-
-SHIPPED = Path(tvl.__file__).parent / "pretrained_linear" / "triplet-2x5" / "seed-1"
 
 UNTYPED = """
 import torch, tvlens as tvl
@@ -60,19 +55,6 @@ def test_what_types_forbid_is_refused_where_none_are_checked():
     assert all("rows of numbers" in line and "matrix.tolist()" in line for line in said[:2])
     assert all("got a HookedTransformer" in line for line in said[2:])
     assert all("load_seeds" in line for line in said[2:])
-
-
-def test_models_of_the_other_kind_are_named_to_what_loads_them():
-    softmax = SHIPPED.parents[2] / "pretrained" / "linear-tvp"
-    asked: list[tuple[Callable[[Any], object], str | Path, str]] = [
-        (tvl.load_pretrained, "triplet-2x5", "load_seeds"),
-        (tvl.load_seeds, "linear-tvp", "load it with `load_pretrained`"),
-        (tvl.load_run, SHIPPED, "run of a linear transformer.*load_run"),
-        (tvl.load_run, softmax, "no run of a linear transformer.*load_run"),
-    ]
-    for load, given, words in asked:
-        with pytest.raises(InputError, match=words):
-            load(given)
 
 
 def test_queries_of_other_functions_are_refused():
