@@ -34,7 +34,7 @@ CONTEXTS = 5
 """Of each function, and one more than the most examples beside vectors."""
 
 
-@asks(CARRIER, CARRIER_IN_EVERY_PROMPT, ONE_MODEL, INNER_LAYER)
+@asks(ONE_MODEL, CARRIER, CARRIER_IN_EVERY_PROMPT, INNER_LAYER)
 def several_vectors(subject: Subject) -> SeveralVectors:
     """Errors of prompts of N = 0, 1, .. examples, with vectors of other contexts on their carriers.
 

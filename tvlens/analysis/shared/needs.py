@@ -81,7 +81,7 @@ def _carrier_late(subject: Subject) -> str | None:
     )
 
 
-def _several_models(subject: Subject) -> str | None:
+def _several(subject: Subject) -> str | None:
     if len(subject.models) == 1:
         return None
     return (
@@ -204,7 +204,7 @@ CARRIER = Need(_no_carrier)
 """A token that holds the task vector."""
 CARRIER_IN_EVERY_PROMPT = Need(_carrier_late)
 """A carrier for the query too, where no example is shown."""
-ONE_MODEL = Need(_several_models)
+ONE_MODEL = Need(_several)
 """One model, and not one for each of several seeds."""
 LAYER = Need(_no_layer)
 """A layer to read and write vectors at."""
