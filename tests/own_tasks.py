@@ -154,7 +154,9 @@ class Steps:
 
     def oracle(self, x: Tensor, y: Tensor, query: Tensor) -> Tensor:
         """How many functions agree with the examples, of those that give each answer."""
-        a, b = torch.meshgrid(torch.arange(1, self.symbols), torch.arange(self.symbols), indexing="ij")
+        a, b = torch.meshgrid(
+            torch.arange(1, self.symbols), torch.arange(self.symbols), indexing="ij"
+        )
         every = torch.stack([a.flatten(), b.flatten()], dim=1).float()
 
         def answers(inputs: Tensor) -> Tensor:

@@ -59,12 +59,12 @@ REASONS = {
 SMALL: dict[str, dict[str, Any]] = {
     "task_vectors": {"functions": 3, "contexts": 2},
     "geometry": {"functions": 3, "contexts": 3},
-    "decodability": {"functions": 6, "contexts": 12},
+    "decodability": {"functions": 5, "contexts": 11},
     "disentanglement": {"contexts": 2},
     "emergence": {"functions": 3, "contexts": 3},
 }
 """Options for few functions and contexts, so that all of the table is asked in seconds."""
-EXAMPLES = 4
+EXAMPLES = 3
 NUMBERS = tvl.LinearRegression(d=3)
 WORD_MAPS = tvl.Bijections(len(WORDS), (tvl.MapKind(tvl.Direction.FORWARD, 3),))
 
@@ -78,7 +78,7 @@ def subject(build: Callable[[int], Any], task: tvl.Task, format: tvl.Format) -> 
         format,
         untrained=(untrained,),
         asked_layer=1,
-        test=tvl.Test(episodes=24, examples=EXAMPLES),
+        test=tvl.Test(episodes=20, examples=EXAMPLES),
         snapshots=lambda: iter([(0, untrained), (10, model)]),
     )
 

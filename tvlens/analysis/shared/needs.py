@@ -63,6 +63,15 @@ def missing(analysis: Callable[..., Any], subject: Subject) -> list[str]:
     return [reason for reason in reasons if reason is not None]
 
 
+def _several(subject: Subject) -> str | None:
+    if len(subject.models) == 1:
+        return None
+    return (
+        f"This asks one model, and the subject has {len(subject.models)} that differ in their "
+        "seed. Ask each by itself: `subject.alone(0)`, ..."
+    )
+
+
 def _no_carrier(subject: Subject) -> str | None:
     try:
         subject.carrier  # noqa: B018
@@ -78,15 +87,6 @@ def _carrier_late(subject: Subject) -> str | None:
     return (
         f"Each prompt needs a carrier for each example and the query, and in format "
         f"{format.name!r} a prompt without examples has none. Take zxy or arrow."
-    )
-
-
-def _several(subject: Subject) -> str | None:
-    if len(subject.models) == 1:
-        return None
-    return (
-        f"This asks one model, and the subject has {len(subject.models)} that differ in their "
-        "seed. Ask each by itself: `subject.alone(0)`, ..."
     )
 
 
@@ -200,12 +200,12 @@ def _few(subject: Subject) -> Any:
     return sample_episodes(subject.task, 2, 2, generator=generator)
 
 
+ONE_MODEL = Need(_several)
+"""A single model."""
 CARRIER = Need(_no_carrier)
 """A token that holds the task vector."""
 CARRIER_IN_EVERY_PROMPT = Need(_carrier_late)
 """A carrier for the query too, where no example is shown."""
-ONE_MODEL = Need(_several)
-"""One model, and not one for each of several seeds."""
 LAYER = Need(_no_layer)
 """A layer to read and write vectors at."""
 WHOLE_ANSWERS = Need(_judged_by_word)
