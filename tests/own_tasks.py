@@ -157,7 +157,7 @@ class Steps:
         a, b = torch.meshgrid(
             torch.arange(1, self.symbols), torch.arange(self.symbols), indexing="ij"
         )
-        every = torch.stack([a.flatten(), b.flatten()], dim=1).float()
+        every = torch.stack([a, b], dim=1).float()
 
         def answers(inputs: Tensor) -> Tensor:
             shape = (len(every), len(inputs), inputs.shape[1], self.symbols)
