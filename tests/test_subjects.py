@@ -193,9 +193,8 @@ def test_what_is_no_subject_is_refused_with_what_to_do_where_no_types_are_checke
     assert ended.returncode == 0, ended.stderr
     said = ended.stdout.splitlines()
     assert len(said) == 2 * len(OF_ONE_MODEL)
-    assert all(
-        "got a HookedTransformer" in line and "Subject((model,)" in line for line in said[::2]
-    )
+    assert all("got a HookedTransformer" in line for line in said[::2])
+    assert all("`tvl.Subject((model,), task, format)`" in line for line in said[::2])
     assert all("got a str" in line and "(name).subject()" in line for line in said[1::2])
 
 
@@ -244,9 +243,8 @@ def test_contexts_longer_than_a_table_of_positions_are_left_out_and_named():
     found = tvl.analysis.distribution_shifts(subject).data
     assert found.attrs["left_out"] == "6 examples"
     assert "6 examples" not in found["shift"].values
-    rotary = tvl.analysis.distribution_shifts(
-        replace(SUBJECT, test=replace(TEST, episodes=10))
-    ).data
+    few = replace(SUBJECT, test=replace(TEST, episodes=10))
+    rotary = tvl.analysis.distribution_shifts(few).data
     assert rotary.attrs["left_out"] == "" and "6 examples" in rotary["shift"].values
 
 
