@@ -154,15 +154,12 @@ class Steps:
 
     def oracle(self, x: Tensor, y: Tensor, query: Tensor) -> Tensor:
         """How many functions agree with the examples, of those that give each answer."""
-        a, b = torch.meshgrid(
-            torch.arange(1, self.symbols), torch.arange(self.symbols), indexing="ij"
-        )
-        every = torch.stack([a, b], dim=1).float()
+        every = torch.cartesian_prod(torch.arange(1, self.symbols), torch.arange(self.symbols))
 
         def answers(inputs: Tensor) -> Tensor:
             shape = (len(every), len(inputs), inputs.shape[1], self.symbols)
             rows = inputs.expand(len(every), *inputs.shape).flatten(0, 1)
-            params = every.repeat_interleave(len(inputs), dim=0)
+            params = every.float().repeat_interleave(len(inputs), dim=0)
             return self.apply(params, rows).reshape(shape)
 
         agree = (answers(x) == y).all(-1).all(-1).to(query)

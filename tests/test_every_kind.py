@@ -141,7 +141,7 @@ def test_every_question_is_answered_or_refused(name: str, kind: str, cell: str):
         assert not missing(ask, asked)
         found = ask(asked, **SMALL.get(name, {})).data
         assert found.attrs.get("format", asked.format.name) == asked.format.name
-        assert any(each.notnull().any() for each in found.values() if each.dtype.kind == "f")
+        assert any(each.notnull().any() for each in found.values())
     else:
         with pytest.raises(tvl.InputError, match=REASONS[cell]) as refused:
             ask(asked)
