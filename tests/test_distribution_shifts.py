@@ -167,7 +167,7 @@ def test_longer_contexts_need_positions_for_them() -> None:
     assert shifts_of(short, (ShuffledOrder(),), batch=4).data.sizes["shift"] == 2
     ran = []
     handle = short.blocks[0].register_forward_hook(lambda *_: ran.append(True))
-    with pytest.raises(tvl.InputError, match=r"'16 examples' needs .* 50 tokens.*holds 26"):
+    with pytest.raises(tvl.InputError, match=r"'16 examples' needs .* 50 tokens.*takes 26"):
         shifts_of(short, (ShuffledOrder(), ContextLength(16)), batch=4)
     handle.remove()
     assert not ran

@@ -6,7 +6,9 @@ import torch
 
 import tvlens as tvl
 from tests.tiny_llama import TEMPLATE, WORDS, TinyLlama, ids, text_format, tiny_llama
-from tvlens.analysis.patch_map import measure_patch_map
+from tvlens.analysis.icl_curve import measure_icl_curve
+from tvlens.analysis.shared.locality import measure_locality_map
+from tvlens.analysis.transfer import measure_transfer
 from tvlens.prompts import Episodes, PositionIds, Role, TextFormat
 
 TASK = tvl.Bijections(
@@ -78,22 +80,6 @@ def test_errors_in_context_are_those_of_greedy_decoding(
     np.testing.assert_array_equal(found, np.array(expected, dtype=float))
 
 
-def test_corrupted_contexts_are_scored_by_greedy_decoding_of_the_clean_answer(
-    llama: TinyLlama, drawn: tuple[Episodes, Episodes]
-) -> None:
-    episodes, _ = drawn
-    corrupted = tvl.relabelled(TASK, episodes, generator=torch.Generator().manual_seed(5))
-    found = measure_patch_map(llama.model, TASK, text_format(), episodes, corrupted).data
-    for name, shown in (("clean", episodes), ("corrupt", corrupted)):
-        expected = []
-        for row in range(episodes.batch):
-            prompt = text(spelled(episodes.x[row]), spelled(shown.y[row]))
-            answer = spelled(episodes.target[row])[-1]
-            expected.append(said(llama, prompt, len(answer)) != answer)
-        np.testing.assert_array_equal(found[name], np.array(expected, dtype=float))
-        assert 0 < np.mean(expected) < 1
-
-
 def test_task_vectors_are_those_of_hugging_face_hooks(
     llama: TinyLlama, drawn: tuple[Episodes, Episodes]
 ) -> None:
@@ -133,6 +119,20 @@ def test_task_vectors_are_those_of_hugging_face_hooks(
         expected.append(errors)
     np.testing.assert_array_equal(curve.data.tvp.values[:12], np.array(expected, dtype=float))
     assert 0 < np.mean(expected) < 1
+
+
+def test_a_vector_at_its_own_position_is_task_vector_prompting_there(
+    llama: TinyLlama, drawn: tuple[Episodes, Episodes]
+) -> None:
+    """Positions differ from row to row, with the words that stand before."""
+    common = (llama.model, TASK, text_format(), *drawn)
+    moved = measure_transfer(*common, layer=2).data.lengths
+    kept = measure_icl_curve(*common, layer=2, position_ids=PositionIds.KEEP)
+    for length in moved.examples.values:
+        found = moved.sel(examples=length, position=length)
+        np.testing.assert_array_equal(found, kept.data.tvp.sel(examples=length))
+    reset = measure_icl_curve(*common, layer=2)
+    assert (reset.data.tvp != kept.data.tvp).any()  # Positions matter to this model.
 
 
 def test_a_map_of_many_rows_is_that_of_each_alone(

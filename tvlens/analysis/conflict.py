@@ -41,7 +41,7 @@ _DIMENSIONS = {
 }
 
 
-@asks(CARRIER, ONE_MODEL, LAYER, WHOLE_ANSWERS)
+@asks(ONE_MODEL, CARRIER, LAYER, WHOLE_ANSWERS)
 def conflict(subject: Subject, *, position_ids: PositionIds | None = None) -> Conflict:
     """The conflicting-task test (Hendel et al., arXiv 2310.15916), and blends and sums of vectors.
 

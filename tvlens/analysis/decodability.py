@@ -15,7 +15,7 @@ from tvlens.subjects import Subject
 LABELS = ["true", "shuffled"]
 
 
-@asks(CARRIER, ONE_MODEL, LAYER, UNTRAINED)
+@asks(ONE_MODEL, CARRIER, LAYER, UNTRAINED)
 def decodability(subject: Subject, *, functions: int = 100, contexts: int = 20) -> Decodability:
     """Probes for the task's parameters and for the function, beside what the vectors steer.
 

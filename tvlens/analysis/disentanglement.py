@@ -31,7 +31,7 @@ _DIMENSIONS = {
 }
 
 
-@asks(CARRIER, ONE_MODEL, LAYER, WHOLE_ANSWERS)
+@asks(ONE_MODEL, CARRIER, LAYER, WHOLE_ANSWERS)
 def disentanglement(
     subject: Subject, *, contexts: int = 8, position_ids: PositionIds | None = None
 ) -> Disentanglement:

@@ -15,7 +15,7 @@ from tvlens.subjects import Subject
 from tvlens.tasks import Task
 
 
-@asks(CARRIER, ONE_MODEL, LAYER)
+@asks(ONE_MODEL, CARRIER, LAYER)
 def distribution_shifts(
     subject: Subject, *, position_ids: PositionIds | None = None
 ) -> DistributionShifts:

@@ -19,7 +19,7 @@ from tvlens.subjects import Subject
 from tvlens.tasks import Task
 
 
-@asks(CARRIER, ONE_MODEL, LAYER, SNAPSHOTS)
+@asks(ONE_MODEL, CARRIER, LAYER, SNAPSHOTS)
 def emergence(
     subject: Subject,
     *,

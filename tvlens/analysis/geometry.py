@@ -8,7 +8,7 @@ from tvlens.results import Geometry
 from tvlens.subjects import Subject
 
 
-@asks(CARRIER, ONE_MODEL, LAYER)
+@asks(ONE_MODEL, CARRIER, LAYER)
 def geometry(subject: Subject, *, functions: int = 20, contexts: int = 50) -> Geometry:
     """Principal components and clusters of task vectors at every layer.
 

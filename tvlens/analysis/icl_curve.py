@@ -18,7 +18,7 @@ from tvlens.subjects import Subject
 from tvlens.tasks import Task, check_same_functions
 
 
-@asks(CARRIER, ONE_MODEL, LAYER)
+@asks(ONE_MODEL, CARRIER, LAYER)
 def icl_curve(subject: Subject, *, position_ids: PositionIds | None = None) -> ICLCurve:
     """Errors of in-context learning and of task-vector prompting against the number of examples.
 

@@ -7,7 +7,7 @@ from tvlens.results import LocalityMap
 from tvlens.subjects import Subject
 
 
-@asks(CARRIER, ONE_MODEL, UNTRAINED)
+@asks(ONE_MODEL, CARRIER, UNTRAINED)
 def locality_map(subject: Subject, *, position_ids: PositionIds | None = None) -> LocalityMap:
     """Task-vector prompting at every layer, role and context length, with controls.
 

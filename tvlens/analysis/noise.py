@@ -16,7 +16,7 @@ from tvlens.subjects import Subject
 from tvlens.tasks import Task
 
 
-@asks(CARRIER, ONE_MODEL, LAYER)
+@asks(ONE_MODEL, CARRIER, LAYER)
 def noise(
     subject: Subject,
     *,

@@ -26,7 +26,7 @@ Lengths = Int[Tensor, "1 length"]
 States = Mapping[Site, Float[Tensor, "episode length d_model"]]
 
 
-@asks(CARRIER, ONE_MODEL, ONE_LAYOUT)
+@asks(ONE_MODEL, CARRIER, ONE_LAYOUT)
 def pruning(subject: Subject, *, position_ids: PositionIds | None = None) -> Pruning:
     """Errors when above a layer only the tokens of the query are left, at every layer and length.
 

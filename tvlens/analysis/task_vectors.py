@@ -5,7 +5,7 @@ from tvlens.results import TaskVectors
 from tvlens.subjects import Subject
 
 
-@asks(CARRIER, ONE_MODEL)
+@asks(ONE_MODEL, CARRIER)
 def task_vectors(subject: Subject, *, functions: int = 20, contexts: int = 50) -> TaskVectors:
     """The vectors at every layer and context length; geometry, decodability and disentanglement
     are read off the same ones.

@@ -34,7 +34,7 @@ _DIMENSIONS = {
 }
 
 
-@asks(CARRIER, ONE_MODEL, LAYER)
+@asks(ONE_MODEL, CARRIER, LAYER)
 def transfer(subject: Subject, *, position_ids: PositionIds | None = None) -> Transfer:
     """Task-vector prompting with a vector of another layer, and at the positions of another length.
 

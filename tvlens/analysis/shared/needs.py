@@ -92,15 +92,6 @@ def _carrier_late(subject: Subject) -> str | None:
     )
 
 
-def _several_models(subject: Subject) -> str | None:
-    if len(subject.models) == 1:
-        return None
-    return (
-        f"This asks one model, and the subject has {len(subject.models)} that differ in their "
-        "seed. Ask each by itself: `subject.alone(0)`, ..."
-    )
-
-
 def _no_layer(subject: Subject) -> str | None:
     named = subject.asked_layer is not None
     prescribed = subject.training is not None and subject.training.tvp_layer is not None
@@ -281,8 +272,6 @@ CARRIER = Need(_no_carrier)
 """A token that holds the task vector."""
 CARRIER_IN_EVERY_PROMPT = Need(_carrier_late)
 """A carrier for the query too, where no example is shown."""
-ONE_MODEL = Need(_several_models)
-"""One model, and not one for each of several seeds."""
 LAYER = Need(_no_layer)
 """A layer to read and write vectors at."""
 WHOLE_ANSWERS = Need(_judged_by_word)
