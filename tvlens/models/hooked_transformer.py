@@ -67,15 +67,13 @@ class Attention(nn.Module):
             q = _rotate(q, rotation if only is None else rotation[:, :, only])
             k = _rotate(k, rotation)
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
-        if mask is not None and only is not None:
-            mask = mask[only]
+        if only is not None:
+            mask = _visible(k.shape[-2], only, k.device) if mask is None else mask[only]
         if self._must_be_explicit(q):
-            z = self._explicit(q, k, v, only, mask)
-        elif mask is None and only is None:
-            z = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            z = self._explicit(q, k, v, mask)
         else:
-            shown = _visible(k.shape[-2], only, k.device) if mask is None else mask
-            z = F.scaled_dot_product_attention(q, k, v, attn_mask=shown)
+            causal = mask is None
+            z = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
         return self.out(self.hook_z(z.transpose(1, 2)).flatten(-2))
 
     def _project(self, x: Tensor, only: slice | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -97,12 +95,12 @@ class Attention(nn.Module):
         wanted = _is_hooked(self.hook_attn_scores) or _is_hooked(self.hook_pattern)
         return wanted or (q.device.type == "cpu" and torch.is_autocast_enabled("cpu"))
 
-    def _explicit(
-        self, q: Tensor, k: Tensor, v: Tensor, only: slice | None, mask: Tensor | None
-    ) -> Tensor:
+    def _explicit(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """The same as the fused kernel, with scores and pattern exposed."""
         if mask is None:
-            mask = attention_mask(_visible(k.shape[-2], only or slice(None), q.device), q.dtype)
+            mask = _visible(k.shape[-2], slice(None), k.device)
+        if mask.dtype is torch.bool:
+            mask = attention_mask(mask, q.dtype)
         scores = torch.baddbmm(
             mask,
             q.flatten(0, 1),

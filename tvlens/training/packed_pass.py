@@ -11,11 +11,12 @@ end, so that the last block runs for a slice.
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from tvlens.interventions.task_vectors import carrier_vectors
@@ -53,20 +54,26 @@ def packed_outputs(
     """
     model.check_length(context.length)
     batch, prompts = len(context.inputs), lengths.shape[1]
-    equal_ids = len(zero_shot.position_ids) == 1
-    device, dtype = context.inputs.device, model.W_E.dtype
-    packing = _packing(format, context.roles, prompts, equal_ids, device=device, dtype=dtype)
+    packing = _packing(
+        format,
+        context.roles,
+        zero_shot.roles * prompts,
+        len(zero_shot.position_ids) == 1,
+        context.inputs.device,
+        model.W_E.dtype,
+    )
     below, above = packing.below, packing.above
 
     inputs = torch.cat([context.inputs, zero_shot.inputs.reshape(batch, -1, model.d_in)], dim=1)
-    ids = _position_ids(context, zero_shot, prompts)
-    residual = model(below.take(inputs), below.take(ids), stop_at_layer=layer, mask=below.mask)
+    inputs, ids = inputs.index_select(1, below.tokens), _position_ids(context, zero_shot, prompts)
+    ids_below, ids_above = (ids.index_select(1, each.tokens) for each in (below, above))
+    residual = model(inputs, ids_below, stop_at_layer=layer, mask=below.mask)
     vectors = carrier_vectors(format, context, residual, lengths)
     if stop_gradient:
         vectors = vectors.detach()
     residual = torch.cat([residual, vectors], dim=1).index_select(1, packing.sources)
     outputs = model(
-        residual, above.take(ids), start_at_layer=layer, only=packing.answers, mask=above.mask
+        residual, ids_above, start_at_layer=layer, only=packing.answers, mask=above.mask
     )
     return PackedOutputs(outputs[:, :-prompts], outputs[:, -prompts:])
 
@@ -92,10 +99,6 @@ class _Sequence:
     mask: Float[Tensor, "position position"]
     """Each token sees those of its own prompt up to itself."""
 
-    def take(self, values: Shaped[Tensor, "row token *d"]) -> Shaped[Tensor, "row position *d"]:
-        """Values of the tokens, in their order."""
-        return values.index_select(1, self.tokens)
-
 
 @dataclass(frozen=True)
 class _Packing:
@@ -112,49 +115,69 @@ class _Packing:
     """The answers of the context above the layer, then those of the zero-shot prompts."""
 
 
-@functools.lru_cache(maxsize=64)
+@torch.compiler.assume_constant_result
 def _packing(
     format: TokenFormat,
     context: tuple[Role, ...],
-    prompts: int,
+    zero_shot: tuple[Role, ...],
     equal_ids: bool,
-    *,
     device: torch.device,
     dtype: torch.dtype,
 ) -> _Packing:
-    """The packing of a context with some roles and a number of zero-shot prompts.
+    """The packing of a row, made once; a constant of a compiled step."""
+    return _make_packing(format, context, zero_shot, equal_ids, device, dtype)
+
+
+@functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)  # Later steps train with the same mask.
+def _make_packing(
+    format: TokenFormat,
+    context: tuple[Role, ...],
+    zero_shot: tuple[Role, ...],
+    equal_ids: bool,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> _Packing:
+    """The packing of a row.
 
     Args:
+        format: of all prompts.
+        context: the roles of the context's tokens.
+        zero_shot: the roles of the tokens of all zero-shot prompts.
         equal_ids: whether all zero-shot prompts have the same position ids.
+        device: where the mask is needed.
+        dtype: of the attention scores.
     """
-    query, start = format.query, len(context)
-    roles = context + query * prompts
-    owners = [0] * start + [1 + prompt for prompt in range(prompts) for _ in query]
-    written = [token for token in range(start, len(roles)) if roles[token] is format.carrier]
+    roles, start, width = context + zero_shot, len(context), len(format.query)
+    tokens, starts = range(len(roles)), range(start, len(roles), width)
+    prompts = [range(start), *(range(each, each + width) for each in starts)]
+    written = [token for token in tokens[start:] if roles[token] is format.carrier]
 
-    # Which token runs below the layer for each: of those that are shared, that of the first prompt.
-    shared = query.index(Role.X) if equal_ids else 0
-    runs = list(range(len(roles)))
-    for first in range(start, len(roles), len(query)):
-        runs[first : first + shared] = runs[start : start + shared]
-    unseen = written if query[-1] is format.carrier else []
+    # The token that runs below the layer for each: of tokens that are shared, the first.
+    runs = list(tokens)
+    shared = format.query.index(Role.X) if equal_ids else 0
+    for each in starts:
+        runs[each : each + shared] = tokens[start : start + shared]
+    unseen = written if format.query[-1] is format.carrier else []
     below = sorted(set(runs) - set(unseen))
-    above = sorted(range(len(roles)), key=lambda token: roles[token] is format.answer)
-    vectors = {token: len(below) + vector for vector, token in enumerate(written)}
-    sources = [vectors[token] if token in vectors else below.index(runs[token]) for token in above]
+    above = sorted(tokens, key=lambda token: roles[token] is format.answer)
+    # What a token above the layer begins with.
+    begins = {token: below.index(runs[token]) for token in tokens if token not in written}
+    begins |= {token: len(below) + vector for vector, token in enumerate(written)}
 
-    def sequence(tokens: list[int], runs: list[int]) -> _Sequence:
-        seen = [
-            {runs[each] for each in range(token + 1) if owners[each] == owners[token]}
-            for token in tokens
-        ]
-        visible = torch.tensor([[token in each for token in tokens] for each in seen])
+    def sequence(order: list[int], runs: Sequence[int]) -> _Sequence:
+        seen = {
+            token: {runs[each] for each in prompt if each <= token}
+            for prompt in prompts
+            for token in prompt
+        }
+        visible = torch.tensor([[other in seen[token] for other in order] for token in order])
         mask = attention_mask(visible.to(device), dtype)
-        return _Sequence(torch.tensor(tokens, device=device), mask)
+        return _Sequence(torch.tensor(order, device=device), mask)
 
     return _Packing(
         sequence(below, runs),
-        sequence(above, list(range(len(roles)))),
-        torch.tensor(sources, device=device),
+        sequence(above, tokens),
+        torch.tensor([begins[token] for token in above], device=device),
         slice(-roles.count(format.answer), None),
     )
