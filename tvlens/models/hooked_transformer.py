@@ -59,7 +59,7 @@ class Attention(nn.Module):
             x: the stream after its norm.
             rotation: of queries and keys, see `_rotation`.
             only: the positions that attend, all if None; every position is attended to.
-            mask: is added to the scores; causal if None.
+            mask: added to the scores, see `attention_mask`; causal if None.
         """
         q, k, v = self._project(x, only)
         q, k, v = self.hook_q(q), self.hook_k(k), self.hook_v(v)

@@ -64,7 +64,8 @@ def packed_outputs(
     )
     below, above = packing.below, packing.above
 
-    inputs = torch.cat([context.inputs, zero_shot.inputs.reshape(batch, -1, model.d_in)], dim=1)
+    asked = zero_shot.inputs.reshape(batch, -1, context.inputs.shape[-1])
+    inputs = torch.cat([context.inputs, asked], dim=1)
     inputs, ids = inputs.index_select(1, below.tokens), _position_ids(context, zero_shot, prompts)
     ids_below, ids_above = (ids.index_select(1, each.tokens) for each in (below, above))
     residual = model(inputs, ids_below, stop_at_layer=layer, mask=below.mask)
