@@ -51,6 +51,7 @@ class Attention(nn.Module):
         x: Float[Tensor, "batch position d_model"],
         rotation: Float[Tensor, "2 #batch position 1 d_head"] | None = None,
         only: slice | None = None,
+        mask: Float[Tensor, "position position"] | None = None,
     ) -> Float[Tensor, "batch query d_model"]:
         """What the heads together add to the residual stream.
 
@@ -58,6 +59,7 @@ class Attention(nn.Module):
             x: the stream after its norm.
             rotation: of queries and keys, see `_rotation`.
             only: the positions that attend, all if None; every position is attended to.
+            mask: added to the scores, see `attention_mask`; causal if None.
         """
         q, k, v = self._project(x, only)
         q, k, v = self.hook_q(q), self.hook_k(k), self.hook_v(v)
@@ -65,13 +67,13 @@ class Attention(nn.Module):
             q = _rotate(q, rotation if only is None else rotation[:, :, only])
             k = _rotate(k, rotation)
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        if only is not None:
+            mask = _visible(k.shape[-2], only, k.device) if mask is None else mask[only]
         if self._must_be_explicit(q):
-            z = self._explicit(q, k, v, only)
-        elif only is None:
-            z = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            z = self._explicit(q, k, v, mask)
         else:
-            mask = _visible(k.shape[-2], only, k.device)
-            z = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+            causal = mask is None
+            z = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
         return self.out(self.hook_z(z.transpose(1, 2)).flatten(-2))
 
     def _project(self, x: Tensor, only: slice | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -93,10 +95,12 @@ class Attention(nn.Module):
         wanted = _is_hooked(self.hook_attn_scores) or _is_hooked(self.hook_pattern)
         return wanted or (q.device.type == "cpu" and torch.is_autocast_enabled("cpu"))
 
-    def _explicit(self, q: Tensor, k: Tensor, v: Tensor, only: slice | None) -> Tensor:
+    def _explicit(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """The same as the fused kernel, with scores and pattern exposed."""
-        hidden = ~_visible(k.shape[-2], only or slice(None), q.device)
-        mask = torch.zeros_like(hidden, dtype=q.dtype).masked_fill(hidden, -torch.inf)
+        if mask is None:
+            mask = _visible(k.shape[-2], slice(None), k.device)
+        if mask.dtype is torch.bool:
+            mask = attention_mask(mask, q.dtype)
         scores = torch.baddbmm(
             mask,
             q.flatten(0, 1),
@@ -150,10 +154,11 @@ class Block(nn.Module):
         residual: Float[Tensor, "batch position d_model"],
         rotation: Float[Tensor, "2 #batch position 1 d_head"] | None = None,
         only: slice | None = None,
+        mask: Float[Tensor, "position position"] | None = None,
     ) -> Float[Tensor, "batch query d_model"]:
         """The residual stream after this layer, at the positions `only`, or all."""
         residual = self.hook_resid_pre(residual)
-        attn_out = self.hook_attn_out(self.attn(self.ln1(residual), rotation, only))
+        attn_out = self.hook_attn_out(self.attn(self.ln1(residual), rotation, only, mask))
         if only is not None:
             residual = residual[:, only]
         residual = self.hook_resid_mid(residual + attn_out)
@@ -209,7 +214,7 @@ class HookedTransformer(HookedRootModule):
         self.setup()
 
     causal = True
-    """No token sees those to the right of it."""
+    """No token sees those to the right of it, unless a call gives a mask."""
 
     @property
     def n_layers(self) -> int:
@@ -229,6 +234,7 @@ class HookedTransformer(HookedRootModule):
         start_at_layer: int | None = None,
         stop_at_layer: int | None = None,
         only: slice | None = None,
+        mask: Float[Tensor, "position position"] | None = None,
     ) -> Float[Tensor, "batch query d_result"]:
         """Run the model, or some of its layers.
 
@@ -240,6 +246,9 @@ class HookedTransformer(HookedRootModule):
             stop_at_layer: the layer whose residual stream is returned. Blocks after it do not run.
             only: the positions that are returned, all if None. In the last block that runs, the
                 others give their keys and values and nothing else is computed of them.
+            mask: who attends to whom, from `attention_mask`; causal if None. It lets several
+                prompts share a sequence, whose length is then not held against the position table
+                (`check_length` is for each prompt).
 
         Returns:
             Outputs of width d_out, or with `stop_at_layer` the residual stream of width d_model.
@@ -256,14 +265,25 @@ class HookedTransformer(HookedRootModule):
             )
         if position_ids is None:
             position_ids = torch.arange(inputs.shape[1], device=inputs.device)[None]
+        if start_at_layer is None and mask is None:
+            self.check_length(inputs.shape[1])
         residual = self._embed(inputs, position_ids) if start_at_layer is None else inputs
         rotation = self._rotation(position_ids, residual.dtype) if start < stop else None
         for layer in range(start, stop):
             block, last = self.blocks[layer], layer == stop - 1
-            residual = block(residual, rotation, only if last else None)
+            residual = block(residual, rotation, only if last else None, mask)
         if start == stop and only is not None:
             residual = residual[:, only]
         return residual if stop_at_layer is not None else self.unembed(self.ln_final(residual))
+
+    def check_length(self, n_tokens: int) -> None:
+        """Raise InputError if a prompt is longer than the table of learned positions."""
+        if self.config.positions is Positions.LEARNED and n_tokens > self.config.n_ctx:
+            raise InputError(
+                f"The prompt has {n_tokens} tokens, this model's position table holds "
+                f"{self.config.n_ctx}. Give fewer examples, or train with a larger n_ctx, rotary "
+                "positions or none."
+            )
 
     def _rotation(
         self, position_ids: Int[Tensor, "#batch position"], dtype: torch.dtype
@@ -291,12 +311,6 @@ class HookedTransformer(HookedRootModule):
             residual = self.hook_embed(F.embedding(inputs, self.W_E))
         if self.max_tokens is None:
             return residual
-        if inputs.shape[1] > self.max_tokens:
-            raise InputError(
-                f"The prompt has {inputs.shape[1]} tokens, this model's position table holds "
-                f"{self.max_tokens}. Give fewer examples, or train with a larger n_ctx, rotary "
-                "positions or none."
-            )
         return residual + self.hook_pos_embed(F.embedding(position_ids, self.W_pos))
 
     @torch.no_grad()
@@ -312,6 +326,13 @@ class HookedTransformer(HookedRootModule):
                 parameter.copy_(values)
             elif name.endswith("bias"):
                 parameter.zero_()
+
+
+def attention_mask(
+    visible: Bool[Tensor, "query position"], dtype: torch.dtype
+) -> Float[Tensor, "query position"]:
+    """What is added to scores so that each position attends to those it may see: 0, or -inf."""
+    return torch.zeros_like(visible, dtype=dtype).masked_fill(~visible, -torch.inf)
 
 
 def _is_hooked(point: HookPoint) -> bool:
