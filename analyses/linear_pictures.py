@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import tvlens as tvl
+from tvlens.commands.asked_models import shipped
 from tvlens.studies.chapters.shipped import TASK, models
 from tvlens.studies.chapters.weights import structure
 
@@ -39,7 +40,7 @@ def sample(
 
 def linear_risk(device: torch.device) -> dict[str, tvl.LinearRisk]:
     """All formats, depths and numbers of examples, of models without a variant."""
-    names = [n for n in tvl.list_pretrained_linear() if n.count("-") == 1 and not n.endswith("x1")]
+    names = [n for n in shipped(tvl.ColumnFormat) if n.count("-") == 1 and not n.endswith("x1")]
     some = [model for name in names for model in models(name, device)]
     episodes, _ = sample(11, 4096, device)
     return {"all plain models": tvl.analysis.linear_risk(some, TASK, episodes)}

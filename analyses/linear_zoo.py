@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import tvlens as tvl
 from tvlens.base.progress import progress
+from tvlens.commands.asked_models import shipped
 from tvlens.commands.endings import plain_errors, quietly
 from tvlens.commands.parsing import Quiet, parse
 
-DESCRIPTION = """Train the linear transformers that ship again, from the seeds and in the batches of
-seeds that their provenance names, into folders as those that ship: NAME/seed-K.
+DESCRIPTION = """Train the linear transformers that ship again,
+all seeds of a name in one batch, into
+folders as those that ship.
+
+They were trained by version 0.1, which drew the data of several seeds together: the weights come
+out as others of their kind.
 
 What is there already is left alone, so it goes on where it was interrupted. About half a minute for
 each seed on one core; --only takes names.
@@ -37,30 +41,21 @@ class Zoo:
 
 def main(config: Zoo) -> None:
     """Train what is not there yet."""
-    for name in progress(config.only or tvl.list_pretrained_linear(), "models"):
-        for experiment, folder in trainings(name, config.out):
-            states = tvl.train_run(experiment, folder, device=config.device, resume=True)
-            for _ in progress(states, folder.name, experiment.train.steps):
-                pass
+    for name in progress(config.only or shipped(tvl.ColumnFormat), "models"):
+        folder = config.out / name
+        if tvl.is_finished(folder):
+            continue
+        seeds = again(name)
+        states = tvl.train_run(seeds, folder, device=config.device, resume=True)
+        for _ in progress(states, name, seeds.train.steps):
+            pass
     print(f"trained into {config.out}")
 
 
-def trainings(
-    name: str, out: Path
-) -> Iterator[tuple[tvl.LinearExperiment | tvl.LinearSeeds, Path]]:
-    """What is not trained yet of a name, and the folder it goes to."""
-    done = set()
-    for run in tvl.load_pretrained_linear(name):
-        seed = run.experiment.seed
-        seeds = tuple(run.provenance.get("trained_with", ()))
-        folders = [out / name / f"seed-{each}" for each in seeds or (seed,)]
-        if seed in done or all(map(tvl.is_finished, folders)):
-            continue
-        done |= {*seeds, seed}
-        if seeds:
-            yield tvl.LinearSeeds(run.experiment, seeds), out / name
-        else:
-            yield run.experiment, folders[0]
+def again(name: str) -> tvl.Seeds:
+    """What a model that ships is trained by."""
+    runs = tvl.load_seeds(name, device="cpu")
+    return tvl.Seeds(tvl.PRESETS[name], tuple(run.experiment.seed for run in runs))
 
 
 if __name__ == "__main__":

@@ -57,9 +57,9 @@ from unittest import mock
 
 import pandas as pd
 import torch
+from tvlens.linear_presets import CORRELATED
 
 import tvlens as tvl
-from tvlens.linear_presets import CORRELATED
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "tests" / "data" / "shipped_scores.csv"

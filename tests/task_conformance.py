@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from tvlens.base.config import from_json, to_json
 from tvlens.prompts import Episodes
-from tvlens.tasks import MapKind, Task, fresh_queries, sample_episodes
+from tvlens.tasks import Task, fresh_queries, sample_episodes
 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
@@ -99,7 +99,7 @@ def check_data(task: Task, device: str) -> None:
 def check_configuration(task: Task) -> None:
     """A task is a frozen dataclass that a file can hold."""
     assert hash(task) == hash(dataclasses.replace(task))  # pyright: ignore[reportArgumentType]
-    assert from_json(to_json(task), [type(task), MapKind]) == task
+    assert from_json(to_json(task), own_kinds=[type(task)]) == task
 
 
 def check_labels(task: Task, *, noisy: bool) -> None:

@@ -14,8 +14,9 @@ from torch import Generator
 
 from tests.running import Ended, Script
 from tvlens.tasks import sample_episodes
+from tvlens.training.experiment import Batch
+from tvlens.training.icl_objective import AllLengths, ICLObjective
 from tvlens.training.loop import TrainState, training_step
-from tvlens.training.objectives import AllLengths, Objective
 
 CPU = torch.device("cpu")
 TINY = ["--sizes", "16", "8", "--batch", "4", "--rounds", "2"]
@@ -115,7 +116,7 @@ def test_a_contestant_that_ends_by_itself_is_named(benchmark: Benchmark, tmp_pat
 
 
 def test_the_step_by_hooks_is_the_step_at_all_lengths():
-    objective = Objective(tvp_weight=1.0, tvp_layer=2, lengths=AllLengths())
+    objective = ICLObjective(tvp_weight=1.0, tvp_layer=2, lengths=AllLengths())
     experiment = tvp_loss.experiment(tvp_loss.Size(d_model=16, tokens=14, batch=4), objective)
     hooked, fast = (TrainState.start(experiment, torch.device("cpu")) for _ in range(2))
     for _ in range(3):
@@ -153,6 +154,6 @@ def test_the_step_by_definition_has_the_loss_of_the_step_that_trains():
     (experiment,) = linear_training.Config(examples=(3,), batch=(6,)).experiments()
     state = TrainState.start(experiment, CPU)
     episodes = sample_episodes(experiment.task, 6, 4, generator=Generator().manual_seed(0))
-    losses = experiment.losses(state.model, episodes, generator=Generator(), step=0)
+    losses = experiment.losses(state.model, Batch(episodes, {}), step=0)
     by_definition = linear_training.loss_by_definition(experiment, state.model, episodes)
     torch.testing.assert_close(losses.total, by_definition)

@@ -25,8 +25,8 @@ from tvlens.models import HookedTransformer, Positions, TransformerConfig
 from tvlens.prompts import TOKEN_FORMATS, PositionIds
 from tvlens.tasks import LinearRegression, Sinusoid, TokenOffset
 from tvlens.training.experiment import Experiment, TrainConfig
+from tvlens.training.icl_objective import AllLengths, ICLObjective, LastLength, Query, RandomLengths
 from tvlens.training.loop import TrainState, training_step
-from tvlens.training.objectives import AllLengths, LastLength, Objective, Query, RandomLengths
 from tvlens.training.optimization import Muon
 
 DEVICE = "fakegpu:0"
@@ -134,8 +134,8 @@ def small(**changes: Any) -> Experiment:
     return Experiment(**(fields | changes))
 
 
-def tvp(**changes: Any) -> Objective:
-    return Objective(**({"tvp_weight": 1.0, "tvp_layer": 1, "query": Query.FRESH} | changes))
+def tvp(**changes: Any) -> ICLObjective:
+    return ICLObjective(**({"tvp_weight": 1.0, "tvp_layer": 1, "query": Query.FRESH} | changes))
 
 
 def experiments() -> Iterator[tuple[str, Experiment]]:
@@ -163,7 +163,7 @@ def experiments() -> Iterator[tuple[str, Experiment]]:
 
 def start(experiment: Experiment) -> TrainState:
     model = experiment.build_model(device=DEVICE)
-    return TrainState(model, experiment.train.optimizer.build(model), FakeGenerator())
+    return TrainState(model, experiment.train.optimizer.build(model), [FakeGenerator()])
 
 
 def check_training(experiment: Experiment) -> None:

@@ -10,6 +10,7 @@ import tvlens as tvl
 import tvlens.models
 import tvlens.tasks
 from tests.readme_example import ROOT, python_blocks
+from tvlens.commands.asked_models import shipped
 
 SCRIPTS = [file.stem for file in (ROOT / "analyses").glob("*.py") if "__main__" in file.read_text()]
 PAGES = (
@@ -74,7 +75,7 @@ def test_the_reference_has_every_public_name() -> None:
 
 def test_the_readme_names_every_model_that_ships() -> None:
     text = (ROOT / "README.md").read_text()
-    assert all(f"`{name}`" in text for name in tvl.list_pretrained())
+    assert all(f"`{name}`" in text for name in shipped(tvl.TokenFormat))
 
 
 def test_the_page_of_scripts_lists_every_script() -> None:

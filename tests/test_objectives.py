@@ -20,18 +20,18 @@ from tvlens.tasks import (
     sample_episodes,
 )
 from tvlens.training.experiment import Experiment
-from tvlens.training.losses import Losses, context_lengths, losses
-from tvlens.training.objectives import (
+from tvlens.training.icl_objective import (
     AllLengths,
+    ICLObjective,
     LastLength,
-    Objective,
     Query,
     RandomLengths,
 )
+from tvlens.training.objectives import Losses
 
 TASK = LinearRegression(d=2)
 SHOTS = 4
-TVP = Objective(tvp_weight=0.5, tvp_layer=1, lengths=AllLengths())
+TVP = ICLObjective(tvp_weight=0.5, tvp_layer=1, lengths=AllLengths())
 FRESH = dataclasses.replace(TVP, query=Query.FRESH)
 
 each_objective = pytest.mark.parametrize(
@@ -62,9 +62,20 @@ def same_draws() -> Generator:
 
 
 def loss_of(
-    model: HookedTransformer, format: TokenFormat, objective: Objective, task: Task = TASK
+    model: HookedTransformer, format: TokenFormat, objective: ICLObjective, task: Task = TASK
 ) -> Losses:
-    return losses(model, task, format, episodes_of(task), objective, generator=same_draws())
+    return loss_of_episodes(model, task, format, episodes_of(task), objective)
+
+
+def loss_of_episodes(
+    model: HookedTransformer,
+    task: Task,
+    format: TokenFormat,
+    episodes: Episodes,
+    objective: ICLObjective,
+) -> Losses:
+    draws = objective.draw(model, task, format, episodes, generator=same_draws())
+    return objective.losses(model, task, format, episodes, draws, step=0)
 
 
 def gradients(model: HookedTransformer, loss: Tensor) -> dict[str, Tensor]:
@@ -76,7 +87,7 @@ def gradients(model: HookedTransformer, loss: Tensor) -> dict[str, Tensor]:
 
 
 def by_hooks(
-    model: HookedTransformer, format: TokenFormat, objective: Objective, task: Task = TASK
+    model: HookedTransformer, format: TokenFormat, objective: ICLObjective, task: Task = TASK
 ) -> Tensor:
     """The TVP loss by its definition; context lengths are all, or the last one."""
     episodes = episodes_of(task)
@@ -103,7 +114,7 @@ def by_hooks(
 @pytest.mark.parametrize("format", TOKEN_FORMATS, ids=lambda format: format.name)
 @pytest.mark.parametrize("positions", [Positions.LEARNED, Positions.ROTARY])
 def test_the_fast_tvp_loss_is_the_definition_in_value_and_gradient(
-    objective: Objective, format: TokenFormat, positions: Positions
+    objective: ICLObjective, format: TokenFormat, positions: Positions
 ):
     if format.carrier_sees_query:
         objective = dataclasses.replace(objective, query=Query.FRESH)
@@ -123,7 +134,7 @@ def test_the_fast_tvp_loss_is_the_definition_for_other_tasks(task: Task):
 
 @each_objective
 def test_the_gradient_of_the_tvp_loss_is_its_slope_through_both_passes(
-    format: TokenFormat, objective: Objective
+    format: TokenFormat, objective: ICLObjective
 ):
     model = random_model(format, positions=Positions.LEARNED)
     gradient = gradients(model, loss_of(model, format, objective).tvp)
@@ -156,7 +167,7 @@ def test_the_tvp_loss_forms_the_vector_unless_the_gradient_is_stopped(stop_gradi
     objective = dataclasses.replace(TVP, lengths=LastLength(), stop_gradient=stop_gradient)
 
     def tvp(episodes: Episodes) -> Tensor:
-        return losses(model, TASK, ZXY, episodes, objective, generator=same_draws()).tvp
+        return loss_of_episodes(model, TASK, ZXY, episodes, objective).tvp
 
     gradient = context_gradient(tvp)
     assert bool((gradient != 0).all()) is not stop_gradient
@@ -212,9 +223,7 @@ def test_losses_are_scored_against_clean_targets():
     noisy = LinearRegression(d=2, noise=1.0)
     model, episodes = random_model(ZXY), episodes_of(noisy)
     other = dataclasses.replace(episodes, target=episodes.target + 1)
-    same, shifted = (
-        losses(model, noisy, ZXY, each, TVP, generator=same_draws()) for each in (episodes, other)
-    )
+    same, shifted = (loss_of_episodes(model, noisy, ZXY, each, TVP) for each in (episodes, other))
     prompt = ZXY.context(episodes)
     outputs = model(prompt.inputs, prompt.position_ids)[:, prompt.answers.only]
     gap = ((outputs - other.target).square() - (outputs - episodes.target).square()).mean() / 2
@@ -233,7 +242,7 @@ def test_the_total_is_the_icl_loss_plus_the_weighted_tvp_loss(weight: float):
 
 def test_weight_0_is_vanilla_training():
     model = random_model(ZXY)
-    found, with_tvp = loss_of(model, ZXY, Objective()), loss_of(model, ZXY, TVP)
+    found, with_tvp = loss_of(model, ZXY, ICLObjective()), loss_of(model, ZXY, TVP)
     assert torch.equal(found.total, found.icl)
     assert found.tvp.isnan()
     assert_close(found.icl, with_tvp.icl, rtol=1e-12, atol=0)
@@ -241,9 +250,7 @@ def test_weight_0_is_vanilla_training():
 
 
 def lengths_of(lengths: AllLengths | LastLength | RandomLengths, batch: int = 2) -> list[list[int]]:
-    objective = dataclasses.replace(TVP, lengths=lengths)
-    drawn = context_lengths(objective, ZXY, episodes_of(batch=batch), generator=same_draws())
-    return drawn.tolist()
+    return lengths.draw_lengths(batch, SHOTS - 1, generator=same_draws()).tolist()
 
 
 def test_context_lengths_are_all_or_the_last():
@@ -265,7 +272,7 @@ def test_a_carrier_that_has_seen_the_query_may_not_be_asked_it(format: TokenForm
     with pytest.raises(InputError, match=r"seen the x that it answers.*query=fresh"):
         Experiment(format=format, objective=TVP)
     assert Experiment(format=format, objective=FRESH).objective is FRESH
-    assert Experiment(format=format, objective=Objective()).format is format
+    assert Experiment(format=format, objective=ICLObjective()).format is format
 
 
 def test_a_tvp_layer_that_the_model_does_not_have_is_refused():
@@ -276,8 +283,8 @@ def test_a_tvp_layer_that_the_model_does_not_have_is_refused():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: Objective(tvp_weight=-1.0),
-        lambda: Objective(tvp_layer=-1),
+        lambda: ICLObjective(tvp_weight=-1.0),
+        lambda: ICLObjective(tvp_layer=-1),
         lambda: RandomLengths(k=0),
     ],
 )

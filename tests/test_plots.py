@@ -14,6 +14,7 @@ import xarray as xr
 
 import tvlens as tvl
 from tvlens.results import figure
+from tvlens.results.history import Row
 
 
 def test_heat_maps_show_recovery_by_layer_and_role(planted_map: tvl.LocalityMap) -> None:
@@ -67,14 +68,18 @@ def test_curves_show_means_and_bands(planted_map: tvl.LocalityMap) -> None:
 
 
 def test_the_history_leaves_out_a_loss_that_was_not_trained() -> None:
-    rows = np.array([[1, 0.5, 0.5, np.nan, 1.0], [2, 0.4, 0.4, np.nan, 1.0]])
+    unknown = np.array(np.nan)
+    rows = [
+        Row(step, np.array(loss), np.array(loss), unknown, 1.0)
+        for step, loss in ((1, 0.5), (2, 0.4))
+    ]
     drawn: Any = tvl.plots.plot_history(tvl.History.from_rows(rows))
     assert [trace.name for trace in drawn.data] == ["in context"]
     np.testing.assert_array_equal(drawn.data[0].y, [0.5, 0.4])
 
 
 def test_every_result_shows_itself_in_a_notebook(planted_map: tvl.LocalityMap) -> None:
-    history = tvl.History.from_rows(np.ones((2, 5)))
+    history = tvl.History.from_rows([Row(1, np.ones(()), np.ones(()), np.ones(()), 1.0)])
     for result in (planted_map, planted_map.curve(), history):
         assert isinstance(figure(result), go.Figure)
         assert "plotly" in result._repr_html_()

@@ -1,10 +1,18 @@
 """The models that ship do what they are shipped for, on episodes they have never seen."""
 
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
 
 import tvlens as tvl
 from tvlens.analysis.icl_curve import measure_icl_curve
+from tvlens.commands.asked_models import shipped
+from tvlens.training.linear_presets import linear_presets
 
 PAIRS = {"linear", "linear-arrow", "sinusoid", "offset", "relations"}
 
@@ -24,12 +32,39 @@ def errors(name: str) -> dict[str, float]:
 
 def test_every_pair_ships_and_one_model_alone() -> None:
     names = {f"{pair}-{training}" for pair in PAIRS for training in ("vanilla", "tvp")}
-    assert set(tvl.list_pretrained()) == names | {"bijections-vanilla"}
+    assert set(shipped(tvl.TokenFormat)) == names | {"bijections-vanilla"}
+    columns = set(shipped(tvl.ColumnFormat))
+    assert columns == set(linear_presets())
+    assert set(tvl.list_pretrained()) == names | {"bijections-vanilla"} | columns
+
+
+def test_no_bit_of_a_weight_that_ships_has_changed() -> None:
+    """Since version 0.1, which had a file for each seed."""
+    known = json.loads((Path(__file__).parent / "data" / "pretrained_hashes.json").read_text())
+    found = {
+        name: {
+            str(run.experiment.seed): digest(run.model.state_dict())
+            for run in tvl.load_seeds(name, device="cpu")
+        }
+        for name in tvl.list_pretrained()
+    }
+    assert found == known
+
+
+def digest(weights: dict[str, Tensor]) -> str:
+    """A hash of names, kinds and numbers of weights."""
+    hashed = hashlib.sha256()
+    for name in sorted(weights):
+        weight = weights[name]
+        hashed.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+        hashed.update(weight.contiguous().numpy().tobytes())
+    return hashed.hexdigest()
 
 
 @pytest.mark.parametrize("pair", sorted(PAIRS))
 def test_a_pair_differs_in_its_objective_and_runs_the_same_number_of_tokens(pair: str) -> None:
-    vanilla, tvp = (tvl.load_pretrained(f"{pair}-{each}").experiment for each in ("vanilla", "tvp"))
+    runs: list[Any] = [tvl.load_pretrained(f"{pair}-{each}") for each in ("vanilla", "tvp")]
+    vanilla, tvp = (run.experiment for run in runs)
     assert (vanilla.task, vanilla.format, vanilla.model) == (tvp.task, tvp.format, tvp.model)
     assert vanilla.objective.tvp_weight == 0 < tvp.objective.tvp_weight
     context = vanilla.format.n_tokens(vanilla.train.shots)

@@ -44,7 +44,7 @@ def test_a_report_has_a_section_for_each_kind_and_the_facts_of_each_training(
     assert re.findall(r'<a href="#([^"]+)">', page) == anchors
     experiment = run.experiment
     task = "TokenOffset(vocabulary=32, held_out_share=0.2, split=train, noise=0.0)"
-    for fact in (task, f"ICL + 1 TVP at layer {experiment.objective.tvp_layer}"):
+    for fact in (task, f"tvp_layer={experiment.objective.prescribed_layer}"):
         assert fact in page
     recovery = planted_map.scores().loc["recovery"]
     assert f"{recovery.estimate:.3g} ({recovery.low:.3g} to {recovery.high:.3g})" in page

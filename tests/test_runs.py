@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -45,7 +44,7 @@ from tvlens.training.runs import (
 )
 
 REPOSITORY = Path(__file__).parent.parent
-RUN_FILES = {"experiment.json", "model.safetensors", "history.nc", "provenance.json"}
+RUN_FILES = {"experiment.json", "model.safetensors", "history.nc"}
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +104,7 @@ def test_a_run_comes_back_as_it_was_trained(finished: Path):
     prompt = TINY.format.context(episodes)
     ours, theirs = (m(prompt.inputs, prompt.position_ids) for m in (run.model, state.model))
     assert torch.equal(ours, theirs)
-    assert run.history.data.identical(History.from_rows(np.array(state.rows)).data)
+    assert run.history.data.identical(History.from_rows(state.rows).data)
 
 
 def test_a_run_loads_twice_the_same(finished: Path):
@@ -121,7 +120,7 @@ def test_a_run_says_where_it_came_from(finished: Path):
     assert {"created", "commit", "uncommitted_changes", "platform", "threads"} <= origin.keys()
 
 
-def test_a_finished_run_is_four_files(finished: Path):
+def test_a_finished_run_is_three_files(finished: Path):
     assert {path.name for path in finished.iterdir()} == RUN_FILES
     assert is_finished(finished)
 
@@ -273,10 +272,9 @@ def test_a_checkpoint_that_was_cut_off_is_named(unfinished: Path, share: float):
         train(TINY, unfinished, device="cpu", resume=True)
 
 
-@pytest.mark.parametrize("name", ["history.nc", "provenance.json"])
-def test_a_file_that_is_missing_is_named(finished: Path, name: str):
-    (finished / name).unlink()
-    with refused(finished, finished / name):
+def test_a_history_that_is_missing_is_named(finished: Path):
+    (finished / "history.nc").unlink()
+    with refused(finished, finished / "history.nc"):
         load_run(finished, device="cpu")
 
 
@@ -327,9 +325,15 @@ def test_a_weight_too_much_is_named(finished: Path):
 
 def test_weights_of_another_model_are_refused(finished: Path, tmp_path: Path):
     wider = replace(TINY, model=replace(TINY.model, d_model=32))
-    (finished / "experiment.json").write_text(json.dumps(wider.to_json()))
+    rewrite(finished / "experiment.json", lambda _: wider.to_json())
     with refused(finished, "does not hold the weights that its experiment.json describes"):
         load_run(finished, device="cpu")
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change the experiment in its file."""
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"experiment": change(record["experiment"])}))
 
 
 @pytest.mark.parametrize(
@@ -349,6 +353,25 @@ def test_an_experiment_that_was_changed_is_refused(
     finished: Path, change: Callable[[dict[str, Any]], Any], words: list[str]
 ):
     path = finished / "experiment.json"
+    rewrite(path, change)
+    with refused(finished, path, *words):
+        load_run(finished, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda record: record | {"version": 3}, ["is of version 3", "reads 2 and below"]),
+        (lambda record: record | {"versoin": 2}, ["unknown key 'versoin'", "mean 'version'"]),
+        (lambda record: {"version": 2, "provenance": []}, ["lacks experiment"]),
+        (lambda record: record | {"provenance": []}, ["says of 0 seeds", "asked for 1"]),
+    ],
+    ids=["newer", "unknown", "missing", "nowhere"],
+)
+def test_a_record_that_was_changed_is_refused(
+    finished: Path, change: Callable[[dict[str, Any]], Any], words: list[str]
+):
+    path = finished / "experiment.json"
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
     with refused(finished, path, *words):
         load_run(finished, device="cpu")
@@ -362,7 +385,14 @@ def test_a_history_of_another_kind_is_refused(finished: Path):
 
 
 @pytest.mark.parametrize(
-    "key", ["model.W_E", "generator", "rows", "optimizer.0.0.momentum_buffer", "optimizer.1.0.step"]
+    "key",
+    [
+        "model.W_E",
+        "generator.0",
+        "history.icl",
+        "optimizer.0.0.momentum_buffer",
+        "optimizer.1.0.step",
+    ],
 )
 @pytest.mark.parametrize("how", ["missing", "another shape"])
 def test_a_checkpoint_that_was_changed_is_refused(unfinished: Path, key: str, how: str):

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -26,9 +26,9 @@ from tvlens.base.errors import DivergenceError, InputError
 from tvlens.tasks import LinearRegression, Sinusoid, oracle_predictions, sample_episodes
 from tvlens.training.checkpoints import load_checkpoint
 from tvlens.training.experiment import Experiment
+from tvlens.training.icl_objective import AllLengths, ICLObjective
 from tvlens.training.loop import TrainState, training_steps
-from tvlens.training.losses import Losses, losses
-from tvlens.training.objectives import AllLengths, Objective
+from tvlens.training.objectives import Losses
 from tvlens.training.optimization import Adam, Muon, Schedule
 from tvlens.training.runs import train, train_run
 
@@ -68,7 +68,7 @@ def test_a_checkpoint_holds_the_whole_state(tmp_path: Path, optimizer: Adam | Mu
     loaded = load_checkpoint(tmp_path / "checkpoint.safetensors", experiment, CPU)
     state = state_after(experiment, 7)
     assert (loaded.step, loaded.rows, loaded.pending) == (7, state.rows, state.pending)
-    assert torch.equal(loaded.generator.get_state(), state.generator.get_state())
+    assert torch.equal(loaded.generators[0].get_state(), state.generators[0].get_state())
     assert same_weights(loaded.model, state.model)
     for ours, theirs in zip(loaded.optimizers, state.optimizers, strict=True):
         assert_close(ours.state_dict()["state"], theirs.state_dict()["state"], rtol=0, atol=0)
@@ -130,19 +130,9 @@ def test_steps_are_adamw_on_the_clipped_gradient(clip_norm: float, weight_decay:
 def next_gradient(experiment: Experiment, state: TrainState) -> list[Tensor]:
     """The gradient of the next step's loss, by a way of its own."""
     generator = torch.Generator().manual_seed(0)
-    generator.set_state(state.generator.get_state())
-    config = experiment.train
-    episodes = sample_episodes(
-        experiment.task, config.batch, config.examples + 1, generator=generator
-    )
-    total = losses(
-        state.model,
-        experiment.task,
-        experiment.format,
-        episodes,
-        experiment.objective,
-        generator=generator,
-    ).total
+    generator.set_state(state.generators[0].get_state())
+    batch = experiment.draw(state.model, [generator])
+    total = experiment.losses(state.model, batch, step=state.step).total
     return list(torch.autograd.grad(total, list(state.model.parameters())))
 
 
@@ -224,7 +214,7 @@ def test_a_warm_up_longer_than_the_training_is_a_line_to_its_end():
 def test_training_learns_to_regress_in_context():
     task = LinearRegression(d=1, noise=0.3)
     experiment = trained_with(
-        replace(TINY, task=task, objective=Objective()),
+        replace(TINY, task=task, objective=ICLObjective()),
         steps=250,
         batch=32,
         examples=6,
@@ -232,7 +222,7 @@ def test_training_learns_to_regress_in_context():
         log_every=50,
     )
     state = state_after(experiment)
-    icl = [row[2] for row in state.rows]
+    icl = [row.icl for row in state.rows]
     assert icl[-1] < 0.6 * icl[0]
 
     episodes = sample_episodes(task, 2000, 7, generator=torch.Generator().manual_seed(12345))
@@ -265,7 +255,7 @@ def test_the_same_seed_is_the_same_run_and_another_is_not(task: LinearRegression
 def test_a_seed_decides_weights_and_data():
     other = replace(TINY, seed=1)
     assert not same_weights(TINY.build_model(), other.build_model())
-    mine, theirs = (each.data_generator(CPU).get_state() for each in (TINY, other))
+    mine, theirs = (each.generators(CPU)[0].get_state() for each in (TINY, other))
     assert not torch.equal(mine, theirs)
 
 
@@ -274,9 +264,9 @@ def test_bf16_trains_other_but_finite_losses_and_keeps_float32_weights(optimizer
     experiment = trained_with(optimizer=optimizer, steps=5)
     half = state_after(trained_with(experiment, bf16=True))
     whole = state_after(experiment)
-    assert np.isfinite(half.rows).all()
-    assert half.rows != whole.rows
-    assert_close(torch.tensor(half.rows), torch.tensor(whole.rows), rtol=0.1, atol=0.1)
+    ours, theirs = (experiment.history(each.rows).data for each in (half, whole))
+    assert not ours.equals(theirs)
+    xr.testing.assert_allclose(ours, theirs, rtol=0.1, atol=0.1)
     assert all(p.dtype == torch.float32 and p.isfinite().all() for p in half.model.parameters())
 
 
@@ -289,10 +279,11 @@ def test_rows_are_the_means_of_the_losses(steps: int):
     state = TrainState.start(experiment, CPU)
     seen = stacked(training_steps(experiment, state))
     ends = [*range(3, steps, 3), steps]
-    assert [row[0] for row in state.rows] == ends
+    assert [row.step for row in state.rows] == ends
     for row, start, end in zip(state.rows, [0, *ends], ends, strict=False):
-        assert row[1:4] == seen[start:end].mean(0).tolist()
-        assert row[4] == Schedule.COSINE.factor(end - 1, steps, 5)
+        means = [float(each) for each in (row.total, row.icl, row.tvp)]
+        assert means == pytest.approx(seen[start:end].mean(0).tolist(), rel=1e-12)
+        assert row.learning_rate == Schedule.COSINE.factor(end - 1, steps, 5)
 
 
 def stacked(each: Iterable[Losses]) -> Tensor:
@@ -300,16 +291,16 @@ def stacked(each: Iterable[Losses]) -> Tensor:
 
 
 def test_the_total_is_the_weighted_sum():
-    experiment = replace(TINY, objective=Objective(0.25, tvp_layer=1, lengths=AllLengths()))
+    experiment = replace(TINY, objective=ICLObjective(0.25, tvp_layer=1, lengths=AllLengths()))
     total, icl, tvp = stacked(training_steps(experiment, TrainState.start(experiment, CPU))).T
     assert_close(total, icl + 0.25 * tvp)
 
 
 def test_vanilla_training_has_no_tvp_loss():
-    experiment = trained_with(replace(TINY, objective=Objective()), steps=4)
-    rows = np.array(state_after(experiment).rows)
-    assert np.isnan(rows[:, 3]).all()
-    assert (rows[:, 1] == rows[:, 2]).all()
+    experiment = trained_with(replace(TINY, objective=ICLObjective()), steps=4)
+    history = experiment.history(state_after(experiment).rows).data
+    assert history.tvp.isnull().all()
+    assert history.total.identical(history.icl.rename("total"))
 
 
 # A notebook
@@ -317,7 +308,7 @@ def test_vanilla_training_has_no_tvp_loss():
 
 def test_a_notebook_can_stop_look_and_go_on():
     state = state_after(TINY, 7)
-    assert (state.step, state.rows[-1][0], len(state.pending)) == (7, 6, 1)
+    assert (state.step, state.rows[-1].step, len(state.pending)) == (7, 6, 1)
     for step_losses in training_steps(TINY, state):
         assert not step_losses.total.requires_grad
     whole = state_after(TINY)
@@ -352,7 +343,7 @@ def test_one_batch_of_high_loss_is_no_divergence(monkeypatch: pytest.MonkeyPatch
         poison(poisoned, 5, 1e4)
         state = state_after(trained_with(steps=5, log_every=10))
     assert state.pending == []
-    assert state.rows[-1][2] > 100
+    assert state.rows[-1].icl > 100
 
 
 @pytest.mark.parametrize(("step", "good"), [(4, None), (5, 4), (7, 4), (8, 4), (20, 16)])
@@ -389,7 +380,7 @@ def test_weights_that_are_no_numbers_are_never_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ):
     """A finite loss may have a gradient that is not: the root of zero has an infinite slope."""
-    experiment = replace(TINY, objective=Objective())
+    experiment = replace(TINY, objective=ICLObjective())
     change_from_batch(monkeypatch, step, "loss", lambda loss: loss + (0 * loss).sqrt())
     with pytest.raises(DivergenceError, match="Last good checkpoint"):
         train(experiment, tmp_path, device="cpu")

@@ -2,9 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -12,8 +9,6 @@ from torch import Generator
 
 import tvlens as tvl
 from tvlens.base.errors import InputError
-
-SHIPPED = Path(tvl.__file__).parent / "pretrained_linear" / "triplet-2x5" / "seed-1"
 
 UNTYPED = """
 import torch, tvlens as tvl
@@ -51,24 +46,11 @@ def test_what_types_forbid_is_refused_where_none_are_checked():
     assert len(said) == 8
     assert all("rows of numbers" in line and "matrix.tolist()" in line for line in said[:2])
     assert all("got a HookedTransformer" in line for line in said[2:])
-    assert all("load_pretrained_linear" in line for line in said[2:])
-
-
-def test_models_of_the_other_kind_are_named_to_what_loads_them():
-    softmax = SHIPPED.parents[2] / "pretrained" / "linear-tvp"
-    asked: list[tuple[Callable[[Any], object], str | Path, str]] = [
-        (tvl.load_pretrained, "triplet-2x5", "load_pretrained_linear"),
-        (tvl.load_pretrained_linear, "linear-tvp", "load it with `load_pretrained`"),
-        (tvl.load_run, SHIPPED, "run of a linear transformer.*load_linear_run"),
-        (tvl.load_linear_run, softmax, "no run of a linear transformer.*load_run"),
-    ]
-    for load, given, words in asked:
-        with pytest.raises(InputError, match=words):
-            load(given)
+    assert all("load_seeds" in line for line in said[2:])
 
 
 def test_queries_of_other_functions_are_refused():
-    (model,) = (run.model for run in tvl.load_pretrained_linear("triplet-2x5", device="cpu")[:1])
+    (model,) = (run.model for run in tvl.load_seeds("triplet-2x5", device="cpu")[:1])
     task = tvl.MatrixRegression()
     episodes, others = (tvl.sample_episodes(task, 8, 6, generator=rng(seed)) for seed in (0, 1))
     with pytest.raises(InputError, match="queries of the same functions"):
@@ -86,7 +68,7 @@ def test_sizes_that_leave_nothing_to_ask_are_refused():
 
 
 def test_a_vector_for_each_of_more_arrows_than_there_are_is_refused():
-    model = tvl.load_pretrained_linear("triplet-2x5", device="cpu")[0].model
+    model = tvl.load_seeds("triplet-2x5", device="cpu")[0].model
     episodes = tvl.sample_episodes(tvl.MatrixRegression(), 4, 6, generator=rng())
     prompt = model.format.context(episodes)
     arrows = tvl.Site(1, tvl.Role.ARROW)

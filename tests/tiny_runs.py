@@ -11,13 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from tvlens.models import LinearConfig, Positions, TokenDropout, TransformerConfig
+from tvlens.prompts import TRIPLET
 from tvlens.tasks import LinearRegression, MatrixRegression
 from tvlens.training.experiment import Experiment, TrainConfig
-from tvlens.training.linear_experiment import LinearExperiment, Sparsity
-from tvlens.training.loop import Model, Trainable, TrainState, training_steps
-from tvlens.training.objectives import Objective
+from tvlens.training.icl_objective import ICLObjective
+from tvlens.training.linear_presets import LINEAR_TRAINING
+from tvlens.training.loop import TrainState, training_steps
 from tvlens.training.optimization import Muon
-from tvlens.training.runs import Run, train_run
+from tvlens.training.query_objective import QueryObjective, Sparsity
+from tvlens.training.run import Run
+from tvlens.training.runs import train_run
+from tvlens.training.seeds import Seeds
 
 CPU = torch.device("cpu")
 TINY = Experiment(
@@ -25,18 +29,17 @@ TINY = Experiment(
     model=TransformerConfig(
         n_layers=2, d_model=16, n_heads=2, positions=Positions.ROTARY, init_std=0.2
     ),
-    objective=Objective(tvp_weight=1.0, tvp_layer=1),
+    objective=ICLObjective(tvp_weight=1.0, tvp_layer=1),
     train=TrainConfig(
         steps=20, batch=8, examples=4, warmup=5, log_every=3, checkpoint_every=4, optimizer=Muon()
     ),
 )
-TINY_LINEAR = LinearExperiment(
+TINY_LINEAR = Experiment(
     MatrixRegression(2),
-    model=LinearConfig(dropout=TokenDropout(0.7)),
-    sparsity=Sparsity(1e-3, after=8),
-    train=replace(
-        LinearExperiment().train, steps=20, batch=8, examples=3, log_every=3, checkpoint_every=4
-    ),
+    TRIPLET,
+    LinearConfig(dropout=TokenDropout(0.7)),
+    QueryObjective(Sparsity(1e-3, after=8)),
+    replace(LINEAR_TRAINING, steps=20, batch=8, examples=3, log_every=3, checkpoint_every=4),
 )
 
 
@@ -45,14 +48,16 @@ def trained_with(experiment: Experiment = TINY, **changes: Any) -> Experiment:
     return replace(experiment, train=replace(experiment.train, **changes))
 
 
-def state_after(experiment: Trainable[Model], steps: int | None = None) -> TrainState[Model]:
+def state_after(experiment: Experiment | Seeds, steps: int | None = None) -> TrainState:
     state = TrainState.start(experiment, CPU)
     for _ in itertools.islice(training_steps(experiment, state), steps):
         pass
     return state
 
 
-def train_until(step: int, experiment: Trainable[Any], folder: Path, resume: bool = False) -> None:
+def train_until(
+    step: int, experiment: Experiment | Seeds, folder: Path, resume: bool = False
+) -> None:
     """Train into a folder and stop after a step, as Ctrl-C does."""
     states = train_run(experiment, folder, device="cpu", resume=resume)
     for state in states:

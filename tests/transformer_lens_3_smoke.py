@@ -19,14 +19,14 @@ from tvlens.models import HookedTransformer, TransformerConfig
 from tvlens.prompts import ZXY, Role
 from tvlens.tasks import sample_episodes
 from tvlens.training.experiment import Experiment, TrainConfig
+from tvlens.training.icl_objective import ICLObjective
 from tvlens.training.loop import TrainState, training_steps
-from tvlens.training.objectives import Objective
 
 LAYER = 1
 EXPERIMENT = Experiment(
     format=ZXY,
     model=TransformerConfig(n_layers=2, d_model=32, n_heads=2),
-    objective=Objective(tvp_weight=1.0, tvp_layer=LAYER),
+    objective=ICLObjective(tvp_weight=1.0, tvp_layer=LAYER),
     train=TrainConfig(steps=20, batch=32, examples=6, warmup=5, log_every=10),
 )
 

@@ -78,7 +78,7 @@ class Request:
             n_layers=self.n_layers, d_model=self.d_model, positions=Positions.ROTARY
         )
         experiment = Experiment(model=config)
-        generator = experiment.data_generator(device)
+        (generator,) = experiment.generators(device)
         shots = self.examples + 1
         episodes = sample_episodes(experiment.task, self.batch, shots, generator=generator)
         return experiment.build_model(device=device), experiment.format.context(episodes)

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from itertools import islice, product
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from tqdm import tqdm
 import tvlens as tvl
 from tvlens.base.files import read_json, writable_folder, write_json
 from tvlens.interventions.baselines import icl_errors, zero_shot_errors
+from tvlens.prompts import carrier_of
 from tvlens.training.presets import paper
 
 DESCRIPTION = """Train contestants with a clock that stops while they are tested.
@@ -75,7 +76,8 @@ class Benchmark:
 
 def contestants(contest: str, preset: tvl.Experiment, task: str) -> dict[str, tvl.Experiment]:
     """Who trains on a task; the first is what the others are compared with."""
-    objective, train = preset.objective, preset.train
+    train = preset.train
+    objective: Any = preset.objective
     if contest == "precision":
         precisions = {"float32": False, "bfloat16": True}
         return {n: replace(preset, train=replace(train, bf16=b)) for n, b in precisions.items()}
@@ -90,8 +92,10 @@ def contestants(contest: str, preset: tvl.Experiment, task: str) -> dict[str, tv
             name: replace(preset, objective=replace(objective, lengths=each))
             for name, each in lengths.items()
         }
-    model = {"n_layers": preset.model.n_layers, "d_model": preset.model.d_model}
-    theirs = paper(task, preset.format, objective.tvp_weight, "paper")
+    own: Any = preset.model
+    format: Any = preset.format
+    model = {"n_layers": own.n_layers, "d_model": own.d_model}
+    theirs = paper(task, format, objective.tvp_weight, "paper")
     theirs = replace(
         theirs,
         model=replace(theirs.model, **model),
@@ -187,10 +191,11 @@ def test(
 ) -> dict[str, float]:
     """Errors at the longest context and, as `_mean`, over all lengths from 1; and recovery."""
     task, format, device = experiment.task, experiment.format, model.W_E.device
+    objective: Any = experiment.objective
     generator = torch.Generator(device).manual_seed(TEST_SEED)
     contexts = tvl.sample_episodes(task, episodes, experiment.train.shots, generator=generator)
     queries = tvl.fresh_queries(task, contexts, generator=generator)
-    site = tvl.Site(experiment.objective.tvp_layer, format.carrier)
+    site = tvl.Site(objective.tvp_layer, carrier_of(format))
     predictions = tvl.task_vector_predictions(model, format, contexts, queries, site)
     targets = queries.target[:, -predictions.shape[1] :]
     tvp = task.error(predictions, targets).mean(0)[-experiment.train.examples :]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import tyro
@@ -15,8 +15,8 @@ from torch.func import vmap
 import tvlens as tvl
 from tvlens.tasks import sample_episodes
 from tvlens.training.linear_presets import linear_experiment
-from tvlens.training.linear_seeds import LinearSeeds
-from tvlens.training.loop import Trainable, TrainState, training_step
+from tvlens.training.loop import TrainState, training_step
+from tvlens.training.seeds import Seeds
 
 sys.path.append(str(Path(__file__).parents[2]))
 
@@ -46,7 +46,7 @@ class Config:
     steps: int = 5
     """Steps of one timing."""
 
-    def experiments(self) -> list[tvl.LinearExperiment]:
+    def experiments(self) -> list[tvl.Experiment]:
         """Two layers on triplets."""
         numbers = (*self.examples, *self.batch, *self.seeds, self.rounds, self.steps)
         if len(self.examples) != len(self.batch) or min(numbers) < 1:
@@ -77,31 +77,29 @@ def main(config: Config) -> None:
     save(config.where, "linear_training", content, [ratio_figure(tables, ALONE)])
 
 
-def one_seed(
-    experiment: tvl.LinearExperiment, device: torch.device, steps: int
-) -> Callable[[], float]:
+def one_seed(experiment: tvl.Experiment, device: torch.device, steps: int) -> Callable[[], float]:
     """Seconds of a step."""
     state = TrainState.start(experiment, device)
     return lambda: seconds_of(partial(walk, experiment, state, steps), device) / steps
 
 
 def many(
-    experiment: tvl.LinearExperiment, count: int, device: torch.device, steps: int
+    experiment: tvl.Experiment, count: int, device: torch.device, steps: int
 ) -> Callable[[], float]:
     """Seconds of a step for each seed."""
-    seeds = LinearSeeds(experiment, tuple(range(count)))
+    seeds = Seeds(experiment, tuple(range(count)))
     state = TrainState.start(seeds, device)
     return lambda: seconds_of(partial(walk, seeds, state, steps), device) / steps / count
 
 
-def walk(experiment: Trainable[Any], state: TrainState[Any], steps: int) -> None:
+def walk(experiment: tvl.Experiment | Seeds, state: TrainState, steps: int) -> None:
     """Some training steps."""
     for _ in range(steps):
         training_step(experiment, state)
 
 
 def by_definition(
-    experiment: tvl.LinearExperiment, device: torch.device, steps: int
+    experiment: tvl.Experiment, device: torch.device, steps: int
 ) -> Callable[[], float]:
     """Seconds of a step on the paper's matrices."""
     state = TrainState.start(experiment, device)
@@ -109,7 +107,7 @@ def by_definition(
     def step() -> None:
         train = experiment.train
         episodes = sample_episodes(
-            experiment.task, train.batch, train.shots, generator=state.generator
+            experiment.task, train.batch, train.shots, generator=state.generators[0]
         )
         loss_by_definition(experiment, state.model, episodes).backward()
         experiment.clip_gradients(state.model)
@@ -125,7 +123,7 @@ def by_definition(
 
 
 def loss_by_definition(
-    experiment: tvl.LinearExperiment, model: tvl.LinearTransformer, episodes: tvl.Episodes
+    experiment: tvl.Experiment, model: tvl.LinearTransformer, episodes: tvl.Episodes
 ) -> torch.Tensor:
     """The loss of a batch from the paper's matrices."""
 

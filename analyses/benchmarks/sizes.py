@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 
-from tvlens import Experiment, Objective, TrainConfig, TrainState, TransformerConfig
+from tvlens import Experiment, ICLObjective, TrainConfig, TrainState, TransformerConfig
 from tvlens.tasks import fresh_queries, sample_episodes
 from tvlens.training.loop import training_step
 
@@ -44,7 +44,7 @@ class Size:
             # models, and maps that differ would look equal.
             init_std=1 / math.sqrt(self.d_model),
         )
-        objective = Objective(tvp_weight=tvp_weight, tvp_layer=(self.n_layers + 1) // 2)
+        objective = ICLObjective(tvp_weight=tvp_weight, tvp_layer=(self.n_layers + 1) // 2)
         train = TrainConfig(batch=self.batch, examples=self.examples)
         return Experiment(model=model, objective=objective, train=train, seed=seed)
 
@@ -59,7 +59,7 @@ class Size:
         `tvlens.analysis.locality_map` is.
         """
         experiment = self.experiment()
-        task, generator = experiment.task, experiment.data_generator(device)
+        task, (generator,) = experiment.task, experiment.generators(device)
         episodes = sample_episodes(task, self.batch, self.examples + 1, generator=generator)
         queries = fresh_queries(task, episodes, generator=generator)
         model = experiment.build_model(device=device)

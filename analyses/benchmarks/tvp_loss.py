@@ -16,9 +16,10 @@ from timing import in_turn, parse, plain_errors, ratio_figure, save, seconds_of,
 from tvlens import ZXY, Experiment, LinearRegression, TrainConfig, TransformerConfig
 from tvlens.interventions.patching import Site
 from tvlens.interventions.task_vectors import task_vector_predictions
+from tvlens.prompts import carrier_of
 from tvlens.tasks import sample_episodes
+from tvlens.training.icl_objective import AllLengths, ICLObjective, LastLength, RandomLengths
 from tvlens.training.loop import TrainState, training_step
-from tvlens.training.objectives import AllLengths, LastLength, Objective, RandomLengths
 
 REFERENCE = "ICL loss only"
 LAYER = 2
@@ -61,26 +62,26 @@ def main(config: TVPLoss) -> None:
 def contestants(size: Size, device: torch.device) -> dict[str, Callable[[], object]]:
     """Training steps of one model with different objectives, each with weights of its own."""
 
-    def start(objective: Objective) -> tuple[Experiment, TrainState]:
+    def start(objective: ICLObjective) -> tuple[Experiment, TrainState]:
         chosen = experiment(size, objective)
         return chosen, TrainState.start(chosen, device)
 
-    vanilla, state = start(Objective())
+    vanilla, state = start(ICLObjective())
     works: dict[str, Callable[[], object]] = {REFERENCE: _step(vanilla, state)}
     bf16 = replace(vanilla, train=replace(vanilla.train, bf16=True))
     works["ICL loss only, bfloat16"] = _step(bf16, TrainState.start(bf16, device))
     for name, lengths in LENGTHS.items():
-        objective = Objective(tvp_weight=1.0, tvp_layer=LAYER, lengths=lengths)
+        objective = ICLObjective(tvp_weight=1.0, tvp_layer=LAYER, lengths=lengths)
         works[name] = _step(*start(objective))
-    hooked = start(Objective(tvp_weight=1.0, tvp_layer=LAYER, lengths=AllLengths()))
+    hooked = start(ICLObjective(tvp_weight=1.0, tvp_layer=LAYER, lengths=AllLengths()))
     works["TVP loss, all lengths, by hooks"] = lambda: step_by_hooks(*hooked)
     works["sampling alone"] = lambda: sample_episodes(
-        vanilla.task, size.batch, vanilla.train.shots, generator=state.generator
+        vanilla.task, size.batch, vanilla.train.shots, generator=state.generators[0]
     )
     return works
 
 
-def experiment(size: Size, objective: Objective) -> Experiment:
+def experiment(size: Size, objective: ICLObjective) -> Experiment:
     """The experiment whose prompts and model have the given size."""
     return Experiment(
         task=LinearRegression(),
@@ -94,16 +95,17 @@ def experiment(size: Size, objective: Objective) -> Experiment:
 def step_by_hooks(experiment: Experiment, state: TrainState) -> torch.Tensor:
     """A training step whose TVP loss, at all lengths, is written as it is defined."""
     task, format, train = experiment.task, experiment.format, experiment.train
-    episodes = sample_episodes(task, train.batch, train.shots, generator=state.generator)
+    episodes = sample_episodes(task, train.batch, train.shots, generator=state.generators[0])
     prompt = format.context(episodes)
     answers = prompt.answers.only
     outputs = state.model(prompt.inputs, prompt.position_ids)[:, answers]
-    site = Site(experiment.objective.tvp_layer, format.carrier)
+    objective: Any = experiment.objective
+    site = Site(objective.tvp_layer, carrier_of(format))
     # The loss begins at length 1: a vector of no context holds no task.
     prompted = task_vector_predictions(state.model, format, episodes, episodes, site)[:, 1:]
     icl = task.loss(outputs, episodes.target).mean()
     tvp = task.loss(prompted, episodes.target[:, 1:]).mean()
-    total = (icl + experiment.objective.tvp_weight * tvp) / task.scale
+    total = (icl + objective.tvp_weight * tvp) / task.scale
     total.backward()
     torch.nn.utils.clip_grad_norm_(state.model.parameters(), train.clip_norm)
     for optimizer in state.optimizers:

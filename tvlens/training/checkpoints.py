@@ -128,7 +128,8 @@ def _rows(columns: dict[str, Tensor]) -> list[Row]:
     steps, rates = columns.pop("step").tolist(), columns.pop("learning_rate").tolist()
     losses = zip(*(columns[name].cpu().numpy() for name in History.LOSSES), strict=True)
     return [
-        Row(int(step), *each, rate) for step, each, rate in zip(steps, losses, rates, strict=True)
+        Row(int(step), total, icl, tvp, rate)
+        for step, (total, icl, tvp), rate in zip(steps, losses, rates, strict=True)
     ]
 
 

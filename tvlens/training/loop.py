@@ -138,8 +138,8 @@ def _check_losses(losses: Losses, last: int) -> None:
 def _add_row(state: TrainState, factor: float) -> None:
     """Turn the pending losses into a row of the history."""
     check_state(state)
-    means = (each.mean(0).numpy() for each in _pending(state))
-    state.rows.append(Row(state.step, *means, factor))
+    total, icl, tvp = (each.mean(0).numpy() for each in _pending(state))
+    state.rows.append(Row(state.step, total, icl, tvp, factor))
     state.pending.clear()
 
 

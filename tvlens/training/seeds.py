@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tvlens.base.config import kind, to_json
 from tvlens.base.errors import InputError
@@ -87,11 +88,13 @@ class Seeds:
         alone = _Losses(self.experiment, model, step)
         device = next(model.parameters()).device.type
         together = PROMPTS_AT_ONCE.get(device, PROMPTS_AT_ONCE["cuda"])
-        return vmap(one, chunk_size=max(1, together // self.train.batch))(
-            dict(alone.named_parameters()),
-            _stacked([vars(each.episodes) for each in batch]),
-            _stacked([each.draws for each in batch]),
-        )
+        mapped = vmap(one, chunk_size=max(1, together // self.train.batch))
+        with sdpa_kernel(SDPBackend.MATH):  # Not all fused kernels can be mapped.
+            return mapped(
+                dict(alone.named_parameters()),
+                _stacked([vars(each.episodes) for each in batch]),
+                _stacked([each.draws for each in batch]),
+            )
 
     def clip_gradients(self, model: nn.Module) -> None:
         """Bound the length of each seed's gradient, as if it were alone."""

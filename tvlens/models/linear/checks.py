@@ -13,7 +13,7 @@ def check_linear(models: Sequence[object]) -> None:
     if others:
         raise InputError(
             f"Expected linear transformers, got a {' and a '.join(sorted(others))}. Take the "
-            "`model` of runs that `load_pretrained_linear` or `load_linear_run` give."
+            '`model` of runs that `load_seeds` gives: `load_seeds("triplet-2x5")`.'
         )
 
 

@@ -1,12 +1,11 @@
 """Figures 3a and 3b: in which block examples are put together, and the vector is made of them."""
 
-from __future__ import annotations
-
 import pandas as pd
 
-import tvlens as tvl
+from tvlens.analysis.information_flow import information_flow
+from tvlens.plots import plot_information_flow
 from tvlens.studies.book import Chapter
-from tvlens.studies.chapters.shipped import score, side_by_side, subject
+from tvlens.studies.chapters.shipped import all_that_fit, score, side_by_side
 from tvlens.studies.claims import Claim, claim_id, lies
 from tvlens.studies.story import Story
 
@@ -17,32 +16,19 @@ DRAWN = ("linear-tvp", "linear-arrow-tvp", "offset-tvp", "sinusoid-tvp")
 
 def told(story: Story) -> Chapter:
     """The order of the steps in all softmax models that ship."""
-    found = {
-        name: flow(subject(name, story, story.episodes // 8)) for name in tvl.list_pretrained()
-    }
+    every = all_that_fit(information_flow, story, story.episodes // 8)
+    found = {each.name: information_flow(each) for each in every}
     scores = {name: each.scores() for name, each in found.items()}
     drawn = {name: found[name] for name in DRAWN}
     return Chapter(
         "Where are examples put together, and where is the vector made of them?",
-        {"flow": tvl.plots.plot_information_flow(drawn)},
+        {"flow": plot_information_flow(drawn)},
         side_by_side(scores),
         [_claim(name, each) for name, each in scores.items() if _has_vector(each)],
         "The claim is that each y collects its own example in an earlier block than the last "
-        "carrier collects the y, and that not above the first layer whose vector works; 1 is "
-        "yes. It is not asked of models whose vector recovers less than a tenth. With two or three "
+        "carrier collects the y, and that below the first layer whose vector works; 1 is yes. "
+        "It is not asked of models whose vector recovers less than a tenth. With two or three "
         "blocks it is easily right by chance; beside it are the same blocks before training.",
-    )
-
-
-def flow(asked: tvl.Subject) -> tvl.InformationFlow:
-    """The steps in one model."""
-    return tvl.analysis.information_flow(
-        asked.model,
-        asked.task,
-        asked.format,
-        asked.episodes,
-        asked.queries,
-        untrained=asked.untrained_model,
     )
 
 

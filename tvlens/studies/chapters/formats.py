@@ -25,7 +25,7 @@ EQUAL, REACHED = 0.1, 0.02
 def told(story: Story) -> Chapter:
     """Risks of all formats and depths, of 5 and of 10 examples."""
     plain = re.compile(rf"({'|'.join(FORMATS)})-\dx({'|'.join(map(str, EXAMPLES))})")
-    names = [name for name in tvl.list_pretrained_linear() if plain.fullmatch(name)]
+    names = [name for name in tvl.list_pretrained() if plain.fullmatch(name)]
     every = [model for name in names for model in models(name, story.on)]
     episodes = sample(story, max(EXAMPLES) + 1)
     risk = tvl.analysis.linear_risk(every, TASK, episodes)

@@ -1,57 +1,53 @@
 """The models that ship, what they are asked, and how numbers are shown."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pandas as pd
 import torch
 import xarray as xr
 
-import tvlens as tvl
+from tvlens.analysis.shared.needs import missing
+from tvlens.models import LinearTransformer
+from tvlens.prompts import Episodes
 from tvlens.results.bounds import BOUNDS
 from tvlens.studies.claims import Found
 from tvlens.studies.story import Story
+from tvlens.subjects import Subject
+from tvlens.tasks import MatrixRegression, sample_episodes
+from tvlens.training.run import Run
+from tvlens.training.runs import list_pretrained, load_pretrained, load_seeds
 
-TASK = tvl.MatrixRegression()
+TASK = MatrixRegression()
 """What all linear transformers were trained on."""
 
 
-def seeds(name: str, device: torch.device) -> list[tvl.LinearRun]:
+def seeds(name: str, device: torch.device) -> list[Run[LinearTransformer]]:
     """The trainings of a linear transformer from all seeds."""
-    return tvl.load_pretrained_linear(name, device=str(device))
+    return load_seeds(name, device=str(device))
 
 
-def models(name: str, device: torch.device) -> list[tvl.LinearTransformer]:
+def models(name: str, device: torch.device) -> list[LinearTransformer]:
     """The models of all seeds."""
     return [run.model for run in seeds(name, device)]
 
 
-def sample(story: Story, shots: int, times: float = 1) -> tvl.Episodes:
+def sample(story: Story, shots: int, times: float = 1.0) -> Episodes:
     """So many times the episodes of a story."""
     count = round(times * story.episodes)
-    return tvl.sample_episodes(TASK, count, shots, generator=story.generator())
+    return sample_episodes(TASK, count, shots, generator=story.generator())
 
 
-def subject(name: str, story: Story, episodes: int, examples: int | None = None) -> tvl.Subject:
-    """A softmax model, in contexts of so many examples; of as many as in its training if None."""
-    run = tvl.load_pretrained(name, device=str(story.on))
-    asked, objective = run.experiment, run.experiment.objective
-    longest = asked.train.examples
-    return tvl.Subject(
-        (run.model,),
-        asked.task,
-        asked.format,
-        untrained=(asked.build_model(device=story.on),),
-        test=tvl.Test(episodes, examples or longest, story.seed),
-        training=tvl.Training(
-            asked.task,
-            asked.format,
-            longest,
-            objective.tvp_layer if objective.tvp_weight > 0 else None,
-        ),
-        name=name,
-    )
+def subject(name: str, story: Story, episodes: int, examples: int | None = None) -> Subject:
+    """A model of one seed, in contexts of so many examples; of as many as in training if None."""
+    run = load_pretrained(name, device=str(story.on))
+    return run.subject(episodes=episodes, examples=examples, seed=story.seed, name=name)
+
+
+def all_that_fit(analysis: Callable[..., Any], story: Story, episodes: int) -> list[Subject]:
+    """All models that ship and that an analysis can be put to."""
+    every = (subject(name, story, episodes) for name in list_pretrained())
+    return [each for each in every if not missing(analysis, each)]
 
 
 def bounds(values: xr.Dataset) -> Found:

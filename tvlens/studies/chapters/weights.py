@@ -1,22 +1,23 @@
 """Theorems 1 and 2 and Proposition 3: the weights of trained models beside theory's."""
 
-from __future__ import annotations
-
 import pandas as pd
 import torch
 
-import tvlens as tvl
+from tvlens.analysis.learned_structure import measure_learned_structure
+from tvlens.plots import plot_learned_structure
+from tvlens.results import LearnedStructure
 from tvlens.studies.book import Chapter
 from tvlens.studies.chapters.shipped import TASK, score, seeds, side_by_side
 from tvlens.studies.claims import Claim, claim_id, lies
 from tvlens.studies.story import Story
+from tvlens.tasks import MatrixRegression
 from tvlens.training.linear_presets import CORRELATED as COVARIANCE
 
 PAIRS, PLAIN_PAIRS = "pairwise-2x5-sparse", "pairwise-2x5"
 SPARSE, PLAIN = "triplet-2x5-sparse", "triplet-2x5"
 BLIND, DROPPING = "triplet-2x5-blind", "triplet-2x5-keep80"
 MATRICES, CORRELATED = "triplet-2x5-matrices", "pairwise-2x5-correlated"
-SKEWED = tvl.MatrixRegression(TASK.d, COVARIANCE)
+SKEWED = MatrixRegression(TASK.d, COVARIANCE)
 """What the latter was trained on."""
 
 
@@ -28,7 +29,7 @@ def told(story: Story) -> Chapter:
     return Chapter(
         "Do trained models have the weights that theory finds minimisers among?",
         {
-            f"weights-{name}": tvl.plots.plot_learned_structure(each).update_layout(
+            f"weights-{name}": plot_learned_structure(each).update_layout(
                 title=f"The weights of {name}"
             )
             for name, each in found.items()
@@ -48,12 +49,10 @@ def told(story: Story) -> Chapter:
     )
 
 
-def structure(
-    name: str, device: torch.device, task: tvl.MatrixRegression = TASK
-) -> tvl.LearnedStructure:
+def structure(name: str, device: torch.device, task: MatrixRegression = TASK) -> LearnedStructure:
     """The weights of a model, beside those that training started from and the sets of a task."""
     runs = seeds(name, device)
-    return tvl.analysis.learned_structure(
+    return measure_learned_structure(
         [run.model for run in runs],
         task,
         untrained=[run.experiment.build_model(device=device) for run in runs],
@@ -121,7 +120,7 @@ def _claims(scores: dict[str, pd.DataFrame]) -> list[Claim]:
     ]
 
 
-def _claims_of_matrices(result: tvl.LearnedStructure) -> list[Claim]:
+def _claims_of_matrices(result: LearnedStructure) -> list[Claim]:
     """Of A, B and C where they are free, as the distance to the nearest multiple of I."""
     distances = result.distances().sel(training="trained", drop=True)
 
@@ -157,14 +156,12 @@ def _claims_of_matrices(result: tvl.LearnedStructure) -> list[Claim]:
             said,
             "Thm 1 and 2 but for a turn of x, < 0",
             *found,
-            lies(found, below=0),
+            lies(found, below=0.0),
         ),
     ]
 
 
-def _claims_of_covariance(
-    own: tvl.LearnedStructure, as_if_white: tvl.LearnedStructure
-) -> list[Claim]:
+def _claims_of_covariance(own: LearnedStructure, as_if_white: LearnedStructure) -> list[Claim]:
     """Where x has a covariance S, C is a multiple of its inverse, and not of I."""
     inverse, identity = (
         each.distances()["C"].sel(training="trained", layer=1) for each in (own, as_if_white)
