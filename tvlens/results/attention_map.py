@@ -4,9 +4,8 @@ import pandas as pd
 import xarray as xr
 
 from tvlens.results.base import Result
-from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import interval, resampled_means
-from tvlens.results.ratios import means_with_intervals
+from tvlens.results.ratios import means_with_intervals, score_table
 
 
 class AttentionMap(Result):
@@ -57,7 +56,7 @@ class AttentionMap(Result):
                 above = data[name].sel(asking=answer, asked=carrier)
                 rows[f"{name}_answer_to_carrier"] = above.sel(block=slice(layer, None))
         table = {name: _largest(attention) for name, attention in rows.items()}
-        return pd.DataFrame.from_dict(table, "index", columns=list(BOUNDS))
+        return score_table(table)
 
 
 def _largest(attention: xr.DataArray) -> list[float]:

@@ -6,9 +6,8 @@ import xarray as xr
 from jaxtyping import Float
 
 from tvlens.results.base import Result
-from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import interval, resampled_means
-from tvlens.results.ratios import effective_number, shares
+from tvlens.results.ratios import effective_number, score_table, shares
 
 ROUNDING = 1e-12
 """Squared norms below this share of the whole vector's are nothing."""
@@ -86,7 +85,7 @@ class Contributions(Result):
         estimates = scores({name: v.mean(0, keepdims=True) for name, v in values.items()})
         resampled = scores({name: resampled_means(v) for name, v in values.items()})
         rows = {name: (estimates[name][0], *interval(resampled[name])) for name in estimates}
-        return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
+        return score_table(rows)
 
 
 def _squared_norm(vector: xr.DataArray, whole: xr.DataArray) -> xr.DataArray:

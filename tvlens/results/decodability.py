@@ -9,6 +9,7 @@ from tvlens.results.base import Result
 from tvlens.results.bounds import BOUNDS, label_bounds
 from tvlens.results.intervals import interval, resampled_means
 from tvlens.results.locality_map import LocalityMap
+from tvlens.results.ratios import score_table
 
 
 class Decodability(Result):
@@ -122,13 +123,12 @@ class Decodability(Result):
         if "recovery" in self.data:
             here = self.data.sel(layer=self.data.attrs["layer"])
             names = ("recovery", "recovery_low", "recovery_high")
-            rows["recovery"] = tuple(float(here[name]) for name in names)
-        return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
+            rows["recovery"] = here[list(names)].rename(dict(zip(names, BOUNDS, strict=True)))
+        return score_table(rows)
 
-    def _here(self, bounds: xr.Dataset) -> tuple[float, ...]:
+    def _here(self, bounds: xr.Dataset) -> xr.Dataset:
         cell = bounds.isel(examples=-1)
-        cell = cell.sel(layer=self.data.attrs["layer"]) if "layer" in cell.dims else cell
-        return tuple(float(cell[name]) for name in BOUNDS)
+        return cell.sel(layer=self.data.attrs["layer"]) if "layer" in cell.dims else cell
 
     def _spread(self) -> xr.DataArray:
         return self.data.baseline_error.sum("target")

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import resampled_means
+from tvlens.results.ratios import score_table
 from tvlens.results.shifted_errors import MODEL_MODES, MODES, ShiftedErrors
 
 
@@ -27,11 +27,11 @@ class DistributionShifts(ShiftedErrors):
         """Errors in context and with the vector, a row for each shift: `icl: NAME`, `tvp: NAME`."""
         summary = self.summary()
         rows = {
-            f"{mode}: {name}": [float(summary[b].sel(mode=mode, shift=name)) for b in BOUNDS]
+            f"{mode}: {name}": summary.sel(mode=mode, shift=name)
             for mode in MODEL_MODES
             for name in self.data["shift"].values.tolist()
         }
-        return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
+        return score_table(rows)
 
     def remaining(self) -> xr.Dataset:
         """Error over the error of a zero-shot prompt for the same queries, E / E_zero.

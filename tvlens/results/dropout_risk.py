@@ -68,13 +68,11 @@ class DropoutRisk(Result):
     def scores(self) -> pd.DataFrame:
         """R under dropout of every format and keep, and `gain at KEEP`."""
         table = self.table()[list(BOUNDS)]
-        rows = {
-            f"{format} at {keep}": (float(row[0]), float(row[1]), float(row[2]))
-            for (format, keep), row in zip(table.index.to_list(), table.to_numpy(), strict=True)
-        }
+        named = zip(table.index.to_list(), table.to_numpy(), strict=True)
+        rows = {f"{format} at {keep}": row for (format, keep), row in named}
         gains = self.gain()
-        for keep, gain in zip(gains.index, gains.to_numpy(), strict=True):
-            rows[f"gain at {keep}"] = (float(gain[0]), float(gain[1]), float(gain[2]))
+        named = zip(gains.index, gains.to_numpy(), strict=True)
+        rows |= {f"gain at {keep}": gain for keep, gain in named}
         return score_table(rows)
 
     def gain(self) -> pd.DataFrame:

@@ -7,10 +7,9 @@ import pandas as pd
 import xarray as xr
 
 from tvlens.results.base import Result
-from tvlens.results.bounds import BOUNDS
 from tvlens.results.geometry import Geometry
 from tvlens.results.locality_map import LocalityMap
-from tvlens.results.ratios import defined_gain
+from tvlens.results.ratios import defined_gain, score_table
 
 REACHED = 0.5
 """The share of the final value at which something counts as learned."""
@@ -89,9 +88,9 @@ class Emergence(Result):
         recovery = final.recovery().isel(examples=0)
         recovery = recovery.sel(layer=layer, role=self.data.attrs["carrier"])
         rows = {
-            "icl": final.scores().loc["icl", list(BOUNDS)].tolist(),
-            "recovery": [float(recovery[bound]) for bound in BOUNDS],
-            "eta2": eta2.isel(step=-1).values.tolist(),
+            "icl": final.scores().loc["icl"],
+            "recovery": recovery,
+            "eta2": eta2.isel(step=-1).values,
         }
         data = self.data.isel(examples=0, drop=True)
         tvp = data.tvp.sel(layer=layer, role=self.data.attrs["carrier"])
@@ -103,7 +102,7 @@ class Emergence(Result):
         }
         for name, curve in curves.items():
             rows[f"steps_to_{name}"] = [_halfway(curve), np.nan, np.nan]
-        return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
+        return score_table(rows)
 
 
 def _clear_gain(worse: xr.DataArray, better: xr.DataArray) -> xr.DataArray:

@@ -8,8 +8,9 @@ import xarray as xr
 from jaxtyping import Float
 
 from tvlens.results.base import Result
-from tvlens.results.bounds import BOUNDS, label_bounds
+from tvlens.results.bounds import label_bounds
 from tvlens.results.intervals import interval, jackknife_interval, resampled_means
+from tvlens.results.ratios import score_table
 
 AXES = 3
 """Principal components that are kept for figures, and that the second silhouette is taken in."""
@@ -122,8 +123,7 @@ class Geometry(Result):
             "shuffled_cosine_ratio": cosine.sel(labels=SHUFFLED),
         }
         layer = self.data.attrs["layer"]
-        table = {k: [float(v.sel(layer=layer)[b]) for b in BOUNDS] for k, v in rows.items()}
-        return pd.DataFrame.from_dict(table, orient="index", columns=list(BOUNDS))
+        return score_table({name: each.sel(layer=layer) for name, each in rows.items()})
 
     def _between_share(self, pool: Callable[[np.ndarray], np.ndarray]) -> xr.Dataset:
         """Between over total of the pooled variances along the components."""

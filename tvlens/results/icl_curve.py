@@ -4,8 +4,7 @@ import pandas as pd
 import xarray as xr
 
 from tvlens.results.base import Result
-from tvlens.results.bounds import BOUNDS
-from tvlens.results.ratios import means_with_intervals
+from tvlens.results.ratios import means_with_intervals, score_table
 
 
 class ICLCurve(Result):
@@ -19,8 +18,8 @@ class ICLCurve(Result):
     def scores(self) -> pd.DataFrame:
         """Errors at the longest context."""
         rows = self.summary().isel(examples=-1)
-        table = {name: rows[name].values for name in rows}
-        return pd.DataFrame.from_dict(table, orient="index", columns=list(BOUNDS))
+        table = {str(name): rows[name].values for name in rows}
+        return score_table(table)
 
     def summary(self) -> xr.Dataset:
         """Means over episodes, with the ends of their 95% intervals, along `bound`."""

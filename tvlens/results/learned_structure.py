@@ -5,7 +5,7 @@ import pandas as pd
 import xarray as xr
 
 from tvlens.results.base import Result
-from tvlens.results.bounds import BOUNDS
+from tvlens.results.ratios import score_table
 
 QUERY = "x query"
 """What the token of the query's x is called."""
@@ -84,7 +84,7 @@ class LearnedStructure(Result):
             for name, values in self.distances().sel(training=training, drop=True).items():
                 for label, each in _by_layer(str(name), values):
                     rows[label + ending] = (each.mean(), each.min(), each.max())
-        return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
+        return score_table(rows)
 
     def _of_task_vectors(self) -> dict[str, xr.DataArray]:
         data, gram = self.data, self.gram()

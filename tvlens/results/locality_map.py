@@ -11,7 +11,7 @@ from tvlens.results.base import Result
 from tvlens.results.bounds import BOUNDS
 from tvlens.results.icl_curve import ICLCurve
 from tvlens.results.intervals import interval, resampled_means
-from tvlens.results.ratios import defined, effective_number
+from tvlens.results.ratios import defined, effective_number, score_table
 
 _ERRORS = ("icl", "zero_shot", "oracle", "tvp", "window", "ablated", "ignorant")
 _CONTROLS = ("shuffled", "random", "untrained")
@@ -100,7 +100,7 @@ class LocalityMap(Result):
         rows |= {name: (estimates[name][0], *interval(resampled[name])) for name in estimates}
         if not rows["recovery"][1] > 0:
             rows["layer_spread"] = rows["token_spread"] = (np.nan, np.nan, np.nan)
-        return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
+        return score_table(rows)
 
     def _gains(self) -> dict[str, Float[np.ndarray, "episode ..."]]:
         """What each kind of prompt gains or loses in each episode, at the longest context."""

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import interval, resampled_means
-from tvlens.results.ratios import NOTHING, defined
+from tvlens.results.ratios import NOTHING, defined, score_table
 from tvlens.results.shifted_errors import (
     MODEL_MODES,
     MODES,
@@ -84,7 +84,7 @@ class NoiseCurves(ShiftedErrors):
                 last_first = influence[:, -1] - influence[:, 0]
                 rows[f"{CORRUPTED}: {mode} mean"] = _mean_with_interval(influence.mean(1))
                 rows[f"{CORRUPTED}: {mode} last - first"] = _mean_with_interval(last_first)
-        return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
+        return score_table(rows)
 
     def influence(self, mode: str) -> xr.DataArray:
         """Excess error (episode, level) when the example at position `level` is corrupted."""

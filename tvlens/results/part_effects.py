@@ -5,9 +5,14 @@ import pandas as pd
 import xarray as xr
 
 from tvlens.results.base import Result
-from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import adjusted, interval
-from tvlens.results.ratios import defined_gain, effective_number, resampled_ratios, shares
+from tvlens.results.ratios import (
+    defined_gain,
+    effective_number,
+    resampled_ratios,
+    score_table,
+    shares,
+)
 
 _ABLATIONS = {"written": "tvp", "gathered": "tvp", "read": "tvp", "in_context": "icl"}
 """What is lost without a part, and the error with it."""
@@ -79,7 +84,7 @@ class PartEffects(Result):
             spread = interval(effective_number(resampled[:, ~together]))
             clear = rows[f"{effect}_part"][1] > 0
             rows[f"{effect}_number"] = (number, *spread) if clear else (np.nan,) * 3
-        return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
+        return score_table(rows)
 
     def _ratio(self, effect: str) -> tuple[xr.DataArray, xr.DataArray]:
         """What is lost or restored in each episode, and what there is to lose or restore."""

@@ -7,9 +7,8 @@ import pandas as pd
 import xarray as xr
 
 from tvlens.results.base import Result
-from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import interval, resampled_means
-from tvlens.results.ratios import defined_gain, shares
+from tvlens.results.ratios import defined_gain, score_table, shares
 
 
 class PatchMap(Result):
@@ -54,14 +53,13 @@ class PatchMap(Result):
         rows = {}
         for name in ("clean", "corrupt"):
             errors = self.data[name].values
-            rows[name] = [float(errors.mean()), *map(float, interval(resampled_means(errors)))]
+            rows[name] = (errors.mean(), *interval(resampled_means(errors)))
         restored = self.restored().sel(layer=slice(1, int(self.data.layer.max()) - 1))
         if not restored.sizes["layer"]:
-            return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
+            return score_table(rows)
         for role, tokens in itertools.product(self.data.role.values, self.data.tokens.values):
             each = restored.sel(role=role, tokens=tokens)
             best = int(each.estimate.sel(patch="patched").fillna(-np.inf).values.argmax())
             for patch, ending in (("patched", ""), ("removed", "_removed")):
-                cell = each.sel(patch=patch).isel(layer=best)
-                rows[f"{role}_{tokens}{ending}"] = [float(cell[bound]) for bound in BOUNDS]
-        return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
+                rows[f"{role}_{tokens}{ending}"] = each.sel(patch=patch).isel(layer=best)
+        return score_table(rows)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from tvlens.results.base import Result
 from tvlens.results.bounds import BOUNDS
 from tvlens.results.intervals import interval, resampled_means
-from tvlens.results.ratios import defined, means_with_intervals
+from tvlens.results.ratios import Bounded, defined, means_with_intervals, score_table
 
 WAYS = ("pruned", "evicted", "tvp")
 FREE = 0.95
@@ -88,17 +88,17 @@ class Pruning(Result):
           context was read.
         """
         errors = self.errors()[["icl", "zero_shot", "oracle"]].isel(examples=-1)
-        rows = {name: tuple(errors[name].values) for name in errors}
+        rows: dict[str, Bounded] = {str(name): errors[name].values for name in errors}
         kept = self.kept().isel(examples=-1).sel(way="pruned")
         for layer in self.data.layer.values[1:-1]:
-            rows[f"kept_{layer}"] = tuple(float(kept[bound].sel(layer=layer)) for bound in BOUNDS)
+            rows[f"kept_{layer}"] = kept.sel(layer=layer)
         cache = np.append(self.cache().isel(examples=-1).values, np.nan)
         for way, prefix in (("pruned", ""), ("evicted", "evicted_")):
             layers = self._free_layers(way)
-            rows[f"{prefix}free_layer"] = tuple(layers)
+            rows[f"{prefix}free_layer"] = layers
             places = np.nan_to_num(layers, nan=len(cache) - 1).astype(int)
-            rows[f"{prefix}free_cache"] = tuple(cache[places])
-        return pd.DataFrame.from_dict(rows, orient="index", columns=list(BOUNDS))
+            rows[f"{prefix}free_cache"] = cache[places]
+        return score_table(rows)
 
     def _shares(self, way: str) -> dict[str, Float[np.ndarray, "layer examples"]]:
         """The share that is kept, and the ends of its interval."""

@@ -1,6 +1,7 @@
 """Means over replicates and ratios of means, with intervals; recovery, the ratio most asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import SupportsFloat
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,8 @@ from tvlens.results.intervals import (
     seed_resampled_means,
 )
 
+Bounded = xr.Dataset | Iterable[SupportsFloat]
+"""A single number with its interval: `estimate`, `low`, `high`, labelled or in this order."""
 NOTHING = (np.nan, np.nan, np.nan)
 """The row of a score that is not defined."""
 
@@ -109,10 +112,12 @@ def effective_number(values: Float[np.ndarray, "... place"]) -> Float[np.ndarray
     return np.asarray(np.exp(-(share * logs).sum(-1)))
 
 
-def score_table(rows: Mapping[str, xr.Dataset | tuple[float, float, float]]) -> pd.DataFrame:
-    """A table of scores, each the bounds of a single number."""
+def score_table(rows: Mapping[str, Bounded]) -> pd.DataFrame:
+    """A table of scores by name."""
     plain = {
-        name: row if isinstance(row, tuple) else tuple(float(row[bound]) for bound in BOUNDS)
+        name: [float(row[bound]) for bound in BOUNDS]
+        if isinstance(row, xr.Dataset)
+        else [float(each) for each in row]
         for name, row in rows.items()
     }
     return pd.DataFrame.from_dict(plain, orient="index", columns=list(BOUNDS))

@@ -1,19 +1,22 @@
 """Figure 3c: which examples a vector is made of, beside theory's relaxation."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import torch
 from torch import Generator
 
-import tvlens as tvl
+from tvlens.analysis.demonstration_weights import measure_demonstration_weights
+from tvlens.interventions.patching import Site
+from tvlens.plots import plot_demonstration_weights
+from tvlens.plots.theme import COLOURS, TEMPLATE
+from tvlens.prompts import Role
+from tvlens.results import DemonstrationWeights
 from tvlens.studies.book import Chapter
 from tvlens.studies.chapters.shipped import TASK, models, sample, score, shown
 from tvlens.studies.claims import Claim, claim_id, holds, lies, near
 from tvlens.studies.story import Story
+from tvlens.tasks import fresh_queries
 from tvlens.theory import (
     ArrowSources,
     DropoutConstants,
@@ -21,9 +24,6 @@ from tvlens.theory import (
     local_arrow_weights,
     optimal_dropout_mixing,
 )
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 CAUSAL, BOTH_WAYS = "triplet-2x5-keep80-causal", "triplet-2x5-keep80"
 KEEP = 0.8
@@ -40,13 +40,13 @@ def told(story: Story) -> Chapter:
     mean = table.estimate.mean()
     theory = {f"theory, {each.value}": mean * w / w.mean() for each, w in relaxed.items()}
     in_paper = relaxed[ArrowSources.UP_TO_OWN]
-    drawn = tvl.plots.plot_demonstration_weights(causal, in_paper.tolist())
+    drawn = plot_demonstration_weights(causal, in_paper.tolist())
     lines = lines_of_figure(story)
     return Chapter(
         "Which examples does a vector hold most of?",
         {
             "demonstrations": drawn.update_layout(title=f"What a vector of {CAUSAL} is made of"),
-            "demonstrations-both-ways": tvl.plots.plot_demonstration_weights(both).update_layout(
+            "demonstrations-both-ways": plot_demonstration_weights(both).update_layout(
                 title=f"And of {BOTH_WAYS}, where every token sees all"
             ),
             "demonstrations-line": draw_lines(lines),
@@ -63,13 +63,13 @@ def told(story: Story) -> Chapter:
     )
 
 
-def weights_of(name: str, story: Story) -> tvl.results.DemonstrationWeights:
+def weights_of(name: str, story: Story) -> DemonstrationWeights:
     """What each example weighs in the vector of the query's arrow."""
     some, episodes = models(name, story.on), sample(story, 6, 1 / 2)
     generator = story.generator(1)
-    others = tvl.fresh_queries(TASK, episodes, generator=generator)
-    lay_out, last_arrow = some[0].format.context, tvl.Site(1, tvl.Role.ARROW, -1)
-    return tvl.analysis.demonstration_weights(some, lay_out, episodes, others, last_arrow)
+    others = fresh_queries(TASK, episodes, generator=generator)
+    lay_out, last_arrow = some[0].format.context, Site(1, Role.ARROW, -1)
+    return measure_demonstration_weights(some, lay_out, episodes, others, last_arrow)
 
 
 def relaxation(sources: ArrowSources, story: Story) -> np.ndarray:
@@ -104,11 +104,6 @@ def lines_of_figure(story: Story) -> pd.DataFrame:
 
 def draw_lines(lines: pd.DataFrame) -> go.Figure:
     """Each line of theory, by example."""
-    # Not needed to answer --help.
-    import plotly.graph_objects as go
-
-    from tvlens.plots.theme import COLOURS, TEMPLATE
-
     drawn = go.Figure()
     for (name, line), colour in zip(lines.items(), ("oracle", "icl", "tvp"), strict=True):
         drawn.add_scatter(
@@ -133,12 +128,12 @@ def _claims_of_lines(lines: pd.DataFrame) -> list[Claim]:
         found = step, step, step
         claim = f"every example weighs more than the one before: smallest step ({name})"
         id = claim_id("F3c", "line", name)
-        return Claim(id, claim, "Fig. 3c's line, > 0", *found, lies(found, above=0))
+        return Claim(id, claim, "Fig. 3c's line, > 0", *found, lies(found, above=0.0))
 
     return [grows(PUBLISHED), grows(CORRECTED)]
 
 
-def _claims(result: tvl.results.DemonstrationWeights) -> list[Claim]:
+def _claims(result: DemonstrationWeights) -> list[Claim]:
     order = score(result.scores(), "order")
     means = result.data["shift"].mean("episode").transpose("seed", "example")
     heaviest = result.data.example.values[means.values.argmax(1)].astype(float)
@@ -150,22 +145,22 @@ def _claims(result: tvl.results.DemonstrationWeights) -> list[Claim]:
             "later examples weigh more: order",
             "Fig. 3c, > 0",
             *order,
-            lies(order, above=0),
+            lies(order, above=0.0),
         ),
         Claim(
             "F3c.each",
             "each weighs more than the one before: order",
             "Fig. 3c, 1",
             *order,
-            holds(order, 1, within=0.1),
-            near(1, 0.1),
+            holds(order, 1.0, within=0.1),
+            near(1.0, 0.1),
         ),
         Claim(
             "F3c.last",
             "the last example weighs most: number of the heaviest (range of seeds)",
             f"Fig. 3c, {last:g}",
             *found,
-            holds(found, last, within=0),
-            near(last, 0),
+            holds(found, last, within=0.0),
+            near(last, 0.0),
         ),
     ]

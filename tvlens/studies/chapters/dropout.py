@@ -1,8 +1,8 @@
 """Proposition 5: what task vectors gain where tokens drop out."""
 
-from __future__ import annotations
-
-import tvlens as tvl
+from tvlens.analysis.dropout_risk import measure_dropout_risk
+from tvlens.plots import plot_dropout_risk
+from tvlens.results import DropoutRisk
 from tvlens.studies.book import Chapter
 from tvlens.studies.chapters.shipped import TASK, models, sample, shown
 from tvlens.studies.claims import Claim, claim_id, holds, lies, near
@@ -11,7 +11,7 @@ from tvlens.studies.story import Story
 KEEPS = (60, 80, 90)
 NEAR = 0.005
 """How near the share saved is asked to be to that of theory."""
-MANY = 10
+MANY = 10.0
 """Times the episodes of a story: the gain is a hundredth of errors that have heavy tails."""
 
 
@@ -20,10 +20,10 @@ def told(story: Story) -> Chapter:
     names = [f"{format}-2x5-keep{keep}" for format in ("pairwise", "triplet") for keep in KEEPS]
     every = [model for name in names for model in models(name, story.on)]
     episodes, generator = sample(story, 6, MANY), story.generator(1)
-    risk = tvl.analysis.dropout_risk(every, TASK, episodes, generator=generator)
+    risk = measure_dropout_risk(every, TASK, episodes, generator=generator)
     return Chapter(
         "Do triplets gain where tokens drop out?",
-        {"dropout": tvl.plots.plot_dropout_risk(risk)},
+        {"dropout": plot_dropout_risk(risk)},
         shown(risk.table().reset_index()),
         _claims(risk),
         "R under dropout against the probability that a token stays. Dotted is the least R of "
@@ -32,21 +32,18 @@ def told(story: Story) -> Chapter:
     )
 
 
-def _claims(risk: tvl.results.DropoutRisk) -> list[Claim]:
-    optimum, scores, claims = risk.data.optimum, risk.scores(), []
-    for keep in risk.data.keep.values:
-        least = {name: float(optimum.sel(format=name, keep=keep)) for name in optimum.format.values}
-        theory = 1 - least["triplet"] / least["pairwise"]
+def _claims(risk: DropoutRisk) -> list[Claim]:
+    optimum, scores, claims = risk.table().optimum, risk.scores(), []
+    for keep in sorted(optimum.index.unique("keep")):
+        theory = 1 - optimum["triplet", keep] / optimum["pairwise", keep]
         row = scores.loc[f"gain at {keep}"]
         found = float(row.estimate), float(row.low), float(row.high)
+        stay = f"keep{100 * keep:.0f}"
+        id = claim_id("P5", "gain", stay)
         claim = f"triplets lower R under dropout: share saved where {keep:g} stay"
-        id = claim_id("P5", "gain", f"keep{100 * keep:.0f}")
-        claims.append(Claim(id, claim, "Prop 5, > 0", *found, lies(found, above=0), "> 0"))
+        claims.append(Claim(id, claim, "Prop 5, > 0", *found, lies(found, above=0.0), "> 0"))
+        id, paper = claim_id("P5", "gain-of-theory", stay), f"Prop 5, {theory:.3f}"
         claim = f"as much as at the optimum, where {keep:g} stay"
         agrees = holds(found, theory, within=NEAR)
-        id, said = (
-            claim_id("P5", "gain-of-theory", f"keep{100 * keep:.0f}"),
-            f"Prop 5, {theory:.3f}",
-        )
-        claims.append(Claim(id, claim, said, *found, agrees, near(theory, NEAR)))
+        claims.append(Claim(id, claim, paper, *found, agrees, near(theory, NEAR)))
     return claims

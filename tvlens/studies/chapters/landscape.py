@@ -1,11 +1,11 @@
 """Theorems 1 and 2: what lies around trained models, along the structured sets and off them."""
 
-from __future__ import annotations
-
 import pandas as pd
 from torch import Generator
 
-import tvlens as tvl
+from tvlens.analysis.risk_landscape import measure_risk_landscape
+from tvlens.plots import plot_risk_landscape
+from tvlens.results import RiskLandscape
 from tvlens.studies.book import Chapter
 from tvlens.studies.chapters.shipped import TASK, bounds, models, sample, score, side_by_side
 from tvlens.studies.claims import Claim, claim_id, holds, lies, near
@@ -24,7 +24,7 @@ def told(story: Story) -> Chapter:
     """Errors along the set and off it."""
     episodes = sample(story, 6, 1 / 2)
     found = {
-        name: tvl.analysis.risk_landscape(
+        name: measure_risk_landscape(
             models(name, story.on),
             TASK,
             episodes,
@@ -37,7 +37,7 @@ def told(story: Story) -> Chapter:
     return Chapter(
         "Are trained models at a minimum, and what does it cost to leave it?",
         {
-            f"landscape-{name}": tvl.plots.plot_risk_landscape(each).update_layout(
+            f"landscape-{name}": plot_risk_landscape(each).update_layout(
                 title=f"Errors around {name}"
             )
             for name, each in found.items()
@@ -69,7 +69,7 @@ def _of_the_least(name: str, scores: pd.DataFrame) -> Claim:
     return Claim(claim_id("T1-2", "least", name), claim, "Thm 1 and 2, within 1/8", *found, agrees)
 
 
-def _of_the_gradient(name: str, result: tvl.RiskLandscape) -> Claim:
+def _of_the_gradient(name: str, result: RiskLandscape) -> Claim:
     """At a point of the set the gradient is along it; a little off the set, it is not."""
     outside = result.gradients().sel(component="outside", tokens="all")
     found = bounds(outside.sel(point="nearest"))
@@ -79,8 +79,8 @@ def _of_the_gradient(name: str, result: tvl.RiskLandscape) -> Claim:
         f"on S_P the gradient is along it: what is not ({name})",
         f"Thm 1 and 2, 0 (off S_P: {away:.2g})",
         *found,
-        holds(found, 0, within=away / 10),
-        near(0, away / 10),
+        holds(found, 0.0, within=away / 10),
+        near(0.0, away / 10),
     )
 
 
@@ -102,5 +102,7 @@ def _of_vectors(scores: dict[str, pd.DataFrame]) -> list[Claim]:
             *without[1],
             lies(without[1], below=0.01),
         ),
-        Claim("P5.vectors-help", dropped[0], "Prop 5, > 0", *dropped[1], lies(dropped[1], above=0)),
+        Claim(
+            "P5.vectors-help", dropped[0], "Prop 5, > 0", *dropped[1], lies(dropped[1], above=0.0)
+        ),
     ]

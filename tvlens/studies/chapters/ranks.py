@@ -1,8 +1,8 @@
 """Table 1 and Proposition 4 for linear transformers: a vector holds a map of rank one."""
 
-from __future__ import annotations
-
-import tvlens as tvl
+from tvlens.analysis.rank_sweep import item_tests, measure_rank_sweep
+from tvlens.plots import plot_rank_sweep, plot_rank_sweep_outcomes
+from tvlens.results import RankSweep
 from tvlens.studies.book import Chapter
 from tvlens.studies.chapters.shipped import bounds, models, shown
 from tvlens.studies.claims import Claim, claim_id, holds, near
@@ -15,13 +15,13 @@ NEAR = 0.05
 
 def told(story: Story) -> Chapter:
     """Accuracy on maps among orthonormal items, by their rank."""
-    tests = tvl.analysis.item_tests(4, 5, story.episodes // 2, generator=story.generator())
-    ranks = tvl.analysis.rank_sweep(models(DROPPING, story.on), tests)
+    tests = item_tests(4, 5, story.episodes // 2, generator=story.generator())
+    ranks = measure_rank_sweep(models(DROPPING, story.on), tests)
     return Chapter(
         "Up to which rank does a vector of a linear transformer hold a map?",
         {
-            "ranks": tvl.plots.plot_rank_sweep(ranks),
-            "ranks-outcomes": tvl.plots.plot_rank_sweep_outcomes(ranks),
+            "ranks": plot_rank_sweep(ranks),
+            "ranks-outcomes": plot_rank_sweep_outcomes(ranks),
         },
         shown(ranks.scores().rename_axis("map and way").reset_index()),
         _claims(ranks),
@@ -30,7 +30,7 @@ def told(story: Story) -> Chapter:
     )
 
 
-def _claims(ranks: tvl.RankSweep) -> list[Claim]:
+def _claims(ranks: RankSweep) -> list[Claim]:
     accuracy = ranks.accuracy().sel(way="corrected")
     claims = []
     for kind in accuracy["kind"].values:

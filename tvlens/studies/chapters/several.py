@@ -1,16 +1,18 @@
 """Tables 2, 6 and 7: whether several vectors serve better than one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import xarray as xr
 
-import tvlens as tvl
+from tvlens.analysis.several_vectors import several_vectors as measure_several_vectors
+from tvlens.plots import plot_several_vectors
+from tvlens.results import SeveralVectors
 from tvlens.studies.book import Chapter
 from tvlens.studies.chapters.shipped import TASK, bounds, models, side_by_side, subject
 from tvlens.studies.claims import Claim, Found, claim_id, lies
 from tvlens.studies.story import Story
+from tvlens.subjects import Subject
+from tvlens.tasks import fresh_queries, sample_contexts
 
 LINEAR = "triplet-2x5-keep80"
 SOFTMAX = ("linear-tvp", "bijections-vanilla")
@@ -42,7 +44,7 @@ def told(story: Story) -> Chapter:
         claims += _claims(name, rows)
     return Chapter(
         "Do several vectors serve better than one?",
-        {"several": tvl.plots.plot_several_vectors(drawn)},
+        {"several": plot_several_vectors(drawn)},
         side_by_side({name: each.scores() for name, each in drawn.items()}),
         claims,
         "Errors of prompts of N examples, and how much smaller they are than with one vector. "
@@ -52,23 +54,21 @@ def told(story: Story) -> Chapter:
     )
 
 
-def of_softmax(asked: tvl.Subject) -> tvl.SeveralVectors:
+def of_softmax(asked: Subject) -> SeveralVectors:
     """The result of a softmax model."""
     contexts, fresh = asked.contexts(asked.test.episodes, CONTEXTS)
     queries = fresh[slice(None, None, CONTEXTS)]
-    return tvl.analysis.several_vectors(asked.model, asked.task, asked.format, queries, contexts)
+    return measure_several_vectors(asked.model, asked.task, asked.format, queries, contexts)
 
 
-def of_linear(story: Story) -> list[tvl.SeveralVectors]:
+def of_linear(story: Story) -> list[SeveralVectors]:
     """The result of each seed of the linear transformer, on the same contexts."""
     some, count = models(LINEAR, story.on), CONTEXTS
     n = some[0].examples
-    contexts = tvl.sample_contexts(
-        TASK, story.episodes // 4, count, n + 1, generator=story.generator()
-    )
-    fresh = tvl.fresh_queries(TASK, contexts, generator=story.generator(1))
+    contexts = sample_contexts(TASK, story.episodes // 4, count, n + 1, generator=story.generator())
+    fresh = fresh_queries(TASK, contexts, generator=story.generator(1))
     asked = fresh[slice(None, None, count)]
-    return [tvl.analysis.several_vectors(each, TASK, each.format, asked, contexts) for each in some]
+    return [measure_several_vectors(each, TASK, each.format, asked, contexts) for each in some]
 
 
 def _asked(numbers: Sequence[int]) -> list[tuple[str, int]]:
@@ -76,13 +76,13 @@ def _asked(numbers: Sequence[int]) -> list[tuple[str, int]]:
     return [(gain, n) for gain in GAINS for n in numbers if gain == SEVERAL or n == numbers[-1]]
 
 
-def gain_of(result: tvl.SeveralVectors, gain: str, examples: int) -> xr.Dataset:
+def gain_of(result: SeveralVectors, gain: str, examples: int) -> xr.Dataset:
     """A gain beside so many examples: of one dummy, at the layer chosen on other functions."""
     cell = {"selection": "corrected", "dummies": "one", "gain": gain, "examples": examples}
     return result.gains().sel(cell)
 
 
-def of_seeds(seeds: Sequence[tvl.SeveralVectors], gain: str, examples: int) -> Row:
+def of_seeds(seeds: Sequence[SeveralVectors], gain: str, examples: int) -> Row:
     """Mean and range of the seeds."""
     found = [float(gain_of(each, gain, examples).estimate) for each in seeds]
     return gain, examples, (sum(found) / len(found), min(found), max(found))
@@ -93,5 +93,5 @@ def _claims(model: str, rows: Sequence[Row]) -> list[Claim]:
     for gain, n, found in rows:
         name, said = GAINS[gain]
         id, claim = claim_id("Tab2", name, f"N{n}", model), f"{said}, N = {n} ({model})"
-        claims.append(Claim(id, claim, "Tab. 2, > 0", *found, lies(found, above=0)))
+        claims.append(Claim(id, claim, "Tab. 2, > 0", *found, lies(found, above=0.0)))
     return claims

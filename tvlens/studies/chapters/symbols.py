@@ -1,21 +1,19 @@
 """Table 1 for softmax transformers: maps between symbols, and the fixed family that escapes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 
-import tvlens as tvl
+from tvlens.analysis.bijections import bijections
+from tvlens.plots import plot_bijection_errors, plot_bijections
+from tvlens.results import BijectionAnswers, accuracy_table
 from tvlens.results.bijections import OUTCOMES
 from tvlens.results.ratios import ratio_of_means
 from tvlens.studies.book import Chapter
 from tvlens.studies.chapters.shipped import bounds, shown, subject
 from tvlens.studies.claims import Claim, Found, claim_id, holds, lies, near
 from tvlens.studies.story import Story
-from tvlens.tasks import Bijections, Direction, MapKind, Relations
 
 SOFTMAX = "bijections-vanilla"
 NEAR = 0.05
@@ -23,8 +21,6 @@ NEAR = 0.05
 FAMILIES = "relations-vanilla", "relations-tvp"
 """Models of six relations that never change."""
 CORRECT = OUTCOMES.index("correct")
-SIZES = {Direction.FORWARD: 4, Direction.INVERSE: 2, Direction.BOTH: 3, Direction.COPY: 2}
-"""The most pairs that are asked, in each direction; each number of pairs up to there is."""
 DUMMY = (("equals", "is the query", 1.0), ("differs", "is another item", 0.0))
 """How right a vector is that answers the item of its dummy and no other."""
 LEAST = 1024
@@ -36,41 +32,24 @@ ONE_WAY = "one way"
 def told(story: Story) -> Chapter:
     """Accuracy on maps between symbols, by the number of their items."""
     asked = subject(SOFTMAX, story, max(story.episodes * 2, LEAST), examples=8)
-    drawn = answers_of(asked)
+    drawn = bijections(asked)
     families = {
-        name: answers_of(subject(name, story, story.episodes // 2, examples=8)) for name in FAMILIES
+        name: bijections(subject(name, story, story.episodes // 2, examples=8)) for name in FAMILIES
     }
     return Chapter(
         "And of a softmax transformer, for maps between symbols?",
         {
-            "symbols": tvl.plots.plot_bijections({SOFTMAX: drawn}),
-            "symbols-outcomes": tvl.plots.plot_bijection_errors({SOFTMAX: drawn}),
-            "symbols-families": tvl.plots.plot_bijections(families),
+            "symbols": plot_bijections({SOFTMAX: drawn}),
+            "symbols-outcomes": plot_bijection_errors({SOFTMAX: drawn}),
+            "symbols-families": plot_bijections(families),
         },
-        shown(tvl.results.accuracy_table({SOFTMAX: pooled(drawn, one_way), **families})),
+        shown(accuracy_table({SOFTMAX: pooled(drawn, one_way), **families})),
         [*_of_one_example(drawn), *_of_families(families)],
         "Every context draws pairs of symbols of its own. The vector is read with one item as the "
         "query, the dummy. Dotted is 1 / items, which is how often the dummy happens to be the "
         "item asked: a vector that is one example answers that and no other. The relations models "
         "have a fixed family of functions instead, of which a vector need only name one.",
     )
-
-
-def answers_of(asked: tvl.Subject) -> tvl.BijectionAnswers:
-    """The answers of one model to maps of every kind, whatever its training had."""
-    task = every_kind(asked.task)
-    return tvl.analysis.bijections(
-        asked.model, task, asked.format, *asked.sample(task), generator=asked.generator()
-    )
-
-
-def every_kind(task: tvl.Task) -> Bijections | Relations:
-    """The same task with maps of every kind."""
-    if isinstance(task, Relations):
-        return replace(task, directions=(Direction.FORWARD, Direction.INVERSE, Direction.BOTH))
-    assert isinstance(task, Bijections)
-    sizes = [(direction, n + 1) for direction, most in SIZES.items() for n in range(most)]
-    return replace(task, mixture=tuple(MapKind(*each) for each in sizes))
 
 
 def one_way(kind: str) -> str:
@@ -83,7 +62,7 @@ def of_any_size(kind: str) -> str:
     return one_way(kind).rsplit(" ", 1)[0]
 
 
-def pooled(answers: tvl.BijectionAnswers, name: Callable[[str], str]) -> tvl.BijectionAnswers:
+def pooled(answers: BijectionAnswers, name: Callable[[str], str]) -> BijectionAnswers:
     """The same answers, with kinds of one name taken as one."""
     data = answers.data
     names = [name(str(each)) for each in data["kind"].values]
@@ -91,10 +70,10 @@ def pooled(answers: tvl.BijectionAnswers, name: Callable[[str], str]) -> tvl.Bij
     number = np.array([kinds.index(each) for each in names])
     kept = data.isel(kind=[names.index(each) for each in kinds]).assign_coords(kind=kinds)
     kind_of = data["kind_of"].copy(data=number[data["kind_of"]])
-    return tvl.BijectionAnswers(kept.assign(kind_of=kind_of))
+    return BijectionAnswers(kept.assign(kind_of=kind_of))
 
 
-def _of_one_example(answers: tvl.BijectionAnswers) -> list[Claim]:
+def _of_one_example(answers: BijectionAnswers) -> list[Claim]:
     """One over the items, because the vector answers its dummy and nothing else."""
     sizes = pooled(answers, one_way).accuracy()
     claims = []
@@ -118,7 +97,7 @@ def _claim(id: str, claim: str, said: float, found: Found) -> Claim:
     return Claim(id, f"softmax, {claim}", paper, *found, agrees, near(said, NEAR))
 
 
-def _of_families(families: Mapping[str, tvl.BijectionAnswers]) -> list[Claim]:
+def _of_families(families: Mapping[str, BijectionAnswers]) -> list[Claim]:
     """A vector that names one function of few serves all its items, both ways too."""
     claims = []
     for name, answers in families.items():
@@ -131,7 +110,7 @@ def _of_families(families: Mapping[str, tvl.BijectionAnswers]) -> list[Claim]:
     return claims
 
 
-def beside_the_context(answers: tvl.BijectionAnswers, kind: str) -> xr.Dataset:
+def beside_the_context(answers: BijectionAnswers, kind: str) -> xr.Dataset:
     """Accuracy of one vector over that in context: on episodes that did not choose the layer."""
     data, layer = answers.data, answers.best_layer().sel(kind=kind)
     second = np.arange(data.sizes["episode"]) >= data.sizes["episode"] // 2

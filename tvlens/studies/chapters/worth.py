@@ -1,19 +1,20 @@
 """Figure 4c: how many examples a vector is worth."""
 
-from __future__ import annotations
-
 import pandas as pd
 import xarray as xr
 
-import tvlens as tvl
+from tvlens.analysis.demonstration_value import measure_demonstration_value
+from tvlens.plots import plot_demonstration_value
+from tvlens.results import DemonstrationValue
 from tvlens.results.ratios import score_table
 from tvlens.studies.book import Chapter
 from tvlens.studies.chapters.shipped import TASK, bounds, models, shown
 from tvlens.studies.claims import Claim, claim_id, holds, lies, near
 from tvlens.studies.story import Story
+from tvlens.tasks import CollinearRegression, Task, fresh_queries, sample_episodes
 
 DROPPING, PLAIN = "triplet-2x5-keep80", "triplet-2x5"
-LINE = tvl.CollinearRegression(TASK.d)
+LINE = CollinearRegression(TASK.d)
 """What the paper measures on: all x are multiples of one vector."""
 ON_LINE = {2: (0.2016, 0.2872), 3: (0.0400, 0.1172)}
 """The paper's errors of one example and of one vector, by layers."""
@@ -31,7 +32,7 @@ def told(story: Story) -> Chapter:
     scores = pd.concat([found[DROPPING].scores(), _line_table(lines)])
     return Chapter(
         "How many examples is a vector worth?",
-        {"worth": tvl.plots.plot_demonstration_value(found)},
+        {"worth": plot_demonstration_value(found)},
         shown(scores.rename_axis("score").reset_index()),
         [*_claims(found[DROPPING], found[PLAIN]), *_of_the_line(lines)],
         "Errors of contexts and of vectors in a prompt without examples, read and written at layer "
@@ -41,12 +42,12 @@ def told(story: Story) -> Chapter:
     )
 
 
-def _value(name: str, task: tvl.tasks.Task, story: Story) -> tvl.DemonstrationValue:
+def _value(name: str, task: Task, story: Story) -> DemonstrationValue:
     some, generator = models(name, story.on), story.generator(1)
     shots = some[0].examples + 1
-    episodes = tvl.sample_episodes(task, story.episodes, shots, generator=story.generator())
-    queries = tvl.fresh_queries(task, episodes, generator=generator)
-    return tvl.analysis.demonstration_value(some, task, episodes, queries, generator=generator)
+    episodes = sample_episodes(task, story.episodes, shots, generator=story.generator())
+    queries = fresh_queries(task, episodes, generator=generator)
+    return measure_demonstration_value(some, task, episodes, queries, generator=generator)
 
 
 def on_line(layers: int, story: Story) -> dict[str, xr.Dataset]:
@@ -59,7 +60,7 @@ def on_line(layers: int, story: Story) -> dict[str, xr.Dataset]:
     }
 
 
-def _claims(value: tvl.DemonstrationValue, plain: tvl.DemonstrationValue) -> list[Claim]:
+def _claims(value: DemonstrationValue, plain: DemonstrationValue) -> list[Claim]:
     worth = value.worth().sel(ONE)
     one, every = bounds(worth.sel(number=1)), bounds(worth.isel(number=-1))
     seeds = plain.worth_by_seed().sel(ONE).sel(number=1)
@@ -70,8 +71,8 @@ def _claims(value: tvl.DemonstrationValue, plain: tvl.DemonstrationValue) -> lis
             "one vector is worth one example",
             "Fig. 4c, 1",
             *one,
-            holds(one, 1, within=0.1),
-            near(1, 0.1),
+            holds(one, 1.0, within=0.1),
+            near(1.0, 0.1),
         ),
         Claim(
             "F4c.all-vectors",
