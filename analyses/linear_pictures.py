@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import tvlens as tvl
+from tvlens.analysis.demonstration_value import measure_demonstration_value
+from tvlens.analysis.demonstration_weights import measure_demonstration_weights
+from tvlens.analysis.dropout_risk import measure_dropout_risk
+from tvlens.analysis.linear_risk import measure_linear_risk
+from tvlens.analysis.rank_sweep import item_tests, measure_rank_sweep
+from tvlens.analysis.risk_landscape import measure_risk_landscape
 from tvlens.commands.asked_models import shipped
 from tvlens.studies.chapters.shipped import TASK, models
 from tvlens.studies.chapters.weights import structure
@@ -43,14 +49,14 @@ def linear_risk(device: torch.device) -> dict[str, tvl.LinearRisk]:
     names = [n for n in shipped(tvl.ColumnFormat) if n.count("-") == 1 and not n.endswith("x1")]
     some = [model for name in names for model in models(name, device)]
     episodes, _ = sample(11, 4096, device)
-    return {"all plain models": tvl.analysis.linear_risk(some, TASK, episodes)}
+    return {"all plain models": measure_linear_risk(some, TASK, episodes)}
 
 
 def dropout_risk(device: torch.device) -> dict[str, tvl.DropoutRisk]:
     """So many episodes that the gain can be seen."""
     episodes, generator = sample(6, 32768, device)
     some = [model for name in DROPPED for model in models(name, device)]
-    result = tvl.analysis.dropout_risk(some, TASK, episodes, generator=generator)
+    result = measure_dropout_risk(some, TASK, episodes, generator=generator)
     return {"two layers, 5 examples": result}
 
 
@@ -60,7 +66,7 @@ def demonstration_weights(device: torch.device) -> dict[str, tvl.DemonstrationWe
     others = tvl.fresh_queries(TASK, episodes, generator=generator)
     some, site = models(CAUSAL, device), tvl.Site(1, tvl.Role.ARROW, -1)
     lay_out = some[0].format.context
-    return {CAUSAL: tvl.analysis.demonstration_weights(some, lay_out, episodes, others, site)}
+    return {CAUSAL: measure_demonstration_weights(some, lay_out, episodes, others, site)}
 
 
 def demonstration_value(device: torch.device) -> dict[str, tvl.DemonstrationValue]:
@@ -70,7 +76,7 @@ def demonstration_value(device: torch.device) -> dict[str, tvl.DemonstrationValu
         episodes, generator = sample(6, 2048, device, task)
         queries = tvl.fresh_queries(task, episodes, generator=generator)
         asked = (models(DROPOUT, device), task, episodes, queries)
-        results[name] = tvl.analysis.demonstration_value(*asked, generator=generator)
+        results[name] = measure_demonstration_value(*asked, generator=generator)
     return results
 
 
@@ -84,8 +90,8 @@ def rank_sweep_of(name: str, device: torch.device) -> dict[str, tvl.RankSweep]:
     """Maps of all ranks that a model has room for."""
     some, generator = models(name, device), torch.Generator(device).manual_seed(SEED)
     d, examples = some[0].d, some[0].examples
-    tests = tvl.analysis.item_tests(d, examples, batch=1024, generator=generator)
-    return {name: tvl.analysis.rank_sweep(some, tests)}
+    tests = item_tests(d, examples, batch=1024, generator=generator)
+    return {name: measure_rank_sweep(some, tests)}
 
 
 @functools.cache
@@ -101,7 +107,7 @@ def risk_landscape(device: torch.device) -> dict[str, tvl.RiskLandscape]:
     for name in (DROPOUT, BLIND):
         episodes, generator = sample(6, 2048, device)
         asked = (models(name, device), TASK, episodes)
-        results[name] = tvl.analysis.risk_landscape(*asked, generator=generator)
+        results[name] = measure_risk_landscape(*asked, generator=generator)
     return results
 
 

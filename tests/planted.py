@@ -10,18 +10,17 @@ from transformer_lens.hook_points import HookPoint
 from tvlens.prompts import ZXY, Role
 
 
-def planted_model(n_layers: int, learn_block: int, answer_block: int, d: int) -> "PlantedModel":
+def planted_model(n_layers: int, learn_layer: int, answer_layer: int, d: int) -> "PlantedModel":
     """A model that solves linear regression in format `ZXY` by a task vector at z.
 
-    Blocks are counted from 1, so that block b leads from layer b - 1 to layer b. Block
-    `learn_block` writes at every z the least-squares weights of the pairs before it, and block
-    `answer_block` reads them at the next x. So z carries the task at the layers
-    `range(learn_block, answer_block)` and at no others: a vector read below holds no weights yet,
-    and one written above comes too late.
+    The block that leads to layer `learn_layer` writes at every z the least-squares weights of the
+    pairs before it, and the one that leads to `answer_layer` reads them at the next x. So z carries
+    the task at the layers `range(learn_layer, answer_layer)` and at no others: a vector read below
+    holds no weights yet, and one written above comes too late.
     """
-    if not 1 <= learn_block < answer_block <= n_layers:
-        raise ValueError("needs 1 <= learn_block < answer_block <= n_layers")
-    return PlantedModel(n_layers, learn_block, answer_block, d)
+    if not 1 <= learn_layer < answer_layer <= n_layers:
+        raise ValueError("needs 1 <= learn_layer < answer_layer <= n_layers")
+    return PlantedModel(n_layers, learn_layer, answer_layer, d)
 
 
 class PlantedBlock(nn.Module):
@@ -56,12 +55,12 @@ class PlantedModel(HookedRootModule):
     block: type[nn.Module] = PlantedBlock
     roles: tuple[Role, ...] = ZXY.roles
 
-    def __init__(self, n_layers: int, learn_block: int, answer_block: int, d: int) -> None:
+    def __init__(self, n_layers: int, learn_layer: int, answer_layer: int, d: int) -> None:
         super().__init__()
         self.d = d
         self.blocks = nn.ModuleList(
-            self.block(d, learns=block == learn_block, answers=block == answer_block)
-            for block in range(1, n_layers + 1)
+            self.block(d, learns=layer == learn_layer, answers=layer == answer_layer)
+            for layer in range(1, n_layers + 1)
         )
         self.setup()
 

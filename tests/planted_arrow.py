@@ -35,8 +35,8 @@ class PlantedArrowBlock(nn.Module):
 class PlantedArrowModel(PlantedModel):
     """The planted model in format `ARROW`.
 
-    Blocks are counted from 1. The arrow holds the least-squares weights from layer `learn_block`
-    on, and the answer to its own query from layer `answer_block` on.
+    The arrow holds the least-squares weights from layer `learn_layer` on, and the answer to its own
+    query from layer `answer_layer` on.
     """
 
     block = PlantedArrowBlock

@@ -7,13 +7,13 @@ from tvlens.prompts import Role
 
 
 def entangled_model(
-    n_layers: int, learn_block: int, answer_block: int, d: int, leak: float
+    n_layers: int, learn_layer: int, answer_layer: int, d: int, leak: float
 ) -> PlantedModel:
     """As `planted_model`, but the weights at z are w + leak times the last x before it.
 
     For x ~ N(0, I) that is w with context noise of variance leak^2 in each component.
     """
-    model = PlantedModel(n_layers, learn_block, answer_block, d)
+    model = PlantedModel(n_layers, learn_layer, answer_layer, d)
     model.blocks = nn.ModuleList(
         EntangledBlock(d, learns=each.learns, answers=each.answers, leak=leak)
         for each in model.blocks

@@ -27,8 +27,8 @@ class FlowModel(HookedRootModule):
     ) -> None:
         super().__init__()
         self.format = format
-        jobs = {concat: Concat(), form: Form(format, weights), blocks: Answer(format)}
-        self.blocks = nn.ModuleList(jobs.get(b, FlowBlock()) for b in range(1, blocks + 1))
+        jobs = {concat: Concat(), form: Form(format, weights), blocks - 1: Answer(format)}
+        self.blocks = nn.ModuleList(jobs.get(b, FlowBlock()) for b in range(blocks))
         self.setup()
 
     def forward(self, inputs: Tensor, position_ids: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ Y, X, MEMORY, ANSWER = 0, 1, 5, 6
 class CopyModel(HookedRootModule):
     """Answers in format `ZXY` with the last y it has seen; d_x = d_y = 1, float64.
 
-    Head 1.1 copies the y before a z into the memory of that z, and head 2.2 the memory of that z
+    L0H0 copies the y before a z into the memory of that z, and L1H1 the memory of that z
     into the answer of the x behind it. The other heads look at their own token, put out its x, and
     write nothing.
     """

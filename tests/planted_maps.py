@@ -40,18 +40,18 @@ class PlantedMapsBlock(nn.Module):
 class PlantedMaps(HookedRootModule):
     """Residual stream: the inputs, slots for the map, slots for an answer; format `ARROW`.
 
-    Blocks are counted from 1. Below `answer_block` the vector serves every item that was seen, and
-    from there on that of its own query alone.
+    From layer `learn_layer` on the vector serves every item that was seen, and from `answer_layer`
+    on that of its own query alone.
     """
 
     causal = True
 
-    def __init__(self, size: int, learn_block: int, answer_block: int, n_layers: int = 2) -> None:
+    def __init__(self, size: int, learn_layer: int, answer_layer: int, n_layers: int = 2) -> None:
         super().__init__()
         self.size = size
         self.blocks = nn.ModuleList(
-            PlantedMapsBlock(size, learns=block == learn_block, answers=block == answer_block)
-            for block in range(1, n_layers + 1)
+            PlantedMapsBlock(size, learns=layer == learn_layer, answers=layer == answer_layer)
+            for layer in range(1, n_layers + 1)
         )
         self.setup()
 

@@ -24,6 +24,8 @@ from tests.random_models import (
 )
 from tests.running import Script
 from tests.wrapped import Bridged
+from tvlens.analysis.attention_map import measure_attention_map
+from tvlens.analysis.saliency_map import measure_saliency_map
 from tvlens.interventions.hooks import hooked_pass
 from tvlens.prompts import ARROW, ZXY, Episodes, TokenFormat
 from tvlens.results import AttentionMap
@@ -31,7 +33,7 @@ from tvlens.results import AttentionMap
 
 def map_copies() -> AttentionMap:
     episodes, queries, _ = data(Constant())
-    return tvl.analysis.attention_map(CopyModel(), Constant(), ZXY, episodes, queries, layer=1)
+    return measure_attention_map(CopyModel(), Constant(), ZXY, episodes, queries, layer=1)
 
 
 # attention_map
@@ -40,25 +42,25 @@ def map_copies() -> AttentionMap:
 @each_format
 def test_attention_is_shared_among_all_that_a_token_sees(format: TokenFormat):
     model, (episodes, queries, _) = double_model(format), data()
-    maps = tvl.analysis.attention_map(model, TASK, format, episodes, queries, layer=1).data
+    maps = measure_attention_map(model, TASK, format, episodes, queries, layer=1).data
     np.testing.assert_allclose(maps.context.sum(["key", "distance"]), 1, rtol=1e-5)
     for name in ("prompted", "zero_shot"):
         np.testing.assert_allclose(maps[name].sum("asked"), 1, rtol=1e-5)
     # Below the layer of the vector, and with it at the layer, both prompts are the same.
-    first = maps.sel(block=1)
+    first = maps.sel(block=0)
     np.testing.assert_array_equal(first.prompted, first.zero_shot)
     if format.carrier is not format.answer:
-        assert (abs(maps.prompted - maps.zero_shot).sel(block=2).max("episode") > 1e-6).any()
+        assert (abs(maps.prompted - maps.zero_shot).sel(block=1).max("episode") > 1e-6).any()
 
 
 def test_attention_is_the_mean_over_tokens_of_sums_over_tokens():
     model, (episodes, queries, _) = double_model(), data()
-    maps = tvl.analysis.attention_map(model, TASK, ZXY, episodes, queries, layer=1)
+    maps = measure_attention_map(model, TASK, ZXY, episodes, queries, layer=1)
     prompt = ZXY.context(episodes)
     name = "blocks.1.attn.hook_pattern"
     pattern = hooked_pass(model, prompt, read=[name]).activations[name].detach()
     # z x y z x y z x y z x: the tokens of the second example on are those from position 3 on.
-    found = maps.data.context.sel(block=2)
+    found = maps.data.context.sel(block=1)
     ys, zs = [2, 5, 8], [3, 6, 9]
     previous = np.mean([pattern[:, :, z, z - 1] for z in zs], axis=0)
     earlier = np.mean([pattern[:, :, z, [y for y in ys if y < z - 1]].sum(-1) for z in zs], axis=0)
@@ -74,15 +76,15 @@ def test_attention_is_the_mean_over_tokens_of_sums_over_tokens():
 def test_the_copying_heads_look_where_they_were_told_to():
     maps = map_copies()
     means = maps.means().sel(bound="estimate")
-    expected = {(1, 1, "z"): ("y", "previous"), (2, 2, "x"): ("z", "own")}
-    for block in (1, 2):
-        for head in (1, 2, 3):
+    expected = {(0, 0, "z"): ("y", "previous"), (1, 1, "x"): ("z", "own")}
+    for block in (0, 1):
+        for head in (0, 1, 2):
             for query in ("z", "x", "y"):
                 key, distance = expected.get((block, head, query), (query, "own"))
                 row = means.context.sel(block=block, head=head, query=query)
                 np.testing.assert_allclose(row.sel(key=key, distance=distance), 1)
                 np.testing.assert_allclose(row.sum(), 1)
-    assert means.prompted.sel(block=2, head=2, asking="x", asked="z") == 1
+    assert means.prompted.sel(block=1, head=1, asking="x", asked="z") == 1
     scores = maps.scores()
     for name in ("carrier_to_y", "answer_to_carrier", "prompted_answer_to_carrier"):
         np.testing.assert_allclose(scores.loc[name], 1)
@@ -91,7 +93,7 @@ def test_the_copying_heads_look_where_they_were_told_to():
 
 def test_the_carrier_that_closes_an_example_stands_in_the_previous_one():
     model, (episodes, queries, _) = double_model(tvl.XYZ), data()
-    maps = tvl.analysis.attention_map(model, TASK, tvl.XYZ, episodes, queries, layer=1)
+    maps = measure_attention_map(model, TASK, tvl.XYZ, episodes, queries, layer=1)
     context = maps.data.context.sel(query="x", key="z")
     assert float(context.sel(distance="own").sum()) == 0
     largest = context.sel(distance="previous").mean("episode").max()
@@ -104,12 +106,12 @@ def test_a_bridge_attends_like_the_model_it_was_made_from():
         Episodes(*(each.float() for each in (e.x, e.y, e.target, e.params))) for e in data()[:2]
     )
     ours, theirs = (
-        tvl.analysis.attention_map(each, TASK, ZXY, episodes, queries, layer=2)
+        measure_attention_map(each, TASK, ZXY, episodes, queries, layer=2)
         for each in (model, Bridged(model))
     )
     xr.testing.assert_allclose(ours.data, theirs.data, rtol=1e-4, atol=1e-6)
     ours, theirs = (
-        tvl.analysis.saliency_map(each, TASK, ZXY, episodes) for each in (model, Bridged(model))
+        measure_saliency_map(each, TASK, ZXY, episodes) for each in (model, Bridged(model))
     )
     xr.testing.assert_allclose(ours.data, theirs.data, rtol=1e-3, atol=1e-5)
 
@@ -120,12 +122,12 @@ def test_a_bridge_attends_like_the_model_it_was_made_from():
 def test_saliency_is_attention_times_finite_differences_of_the_loss():
     model, few = double_model(), data()[0][:2]
     episodes = Episodes(few.x[:, :2], few.y[:, :2], few.target[:, :2], few.params)
-    result = tvl.analysis.saliency_map(model, TASK, ZXY, episodes)
+    result = measure_saliency_map(model, TASK, ZXY, episodes)
     prompt, step = ZXY.context(episodes), 1e-5
     kinds = ["z", "x", "y", "last z", "last x"]
     assert list(result.data.key.values) == list(result.data["query"].values) == kinds
-    for block in (1, 2, 3):
-        name = f"blocks.{block - 1}.attn.hook_pattern"
+    for block in (0, 1, 2):
+        name = f"blocks.{block}.attn.hook_pattern"
         pattern = hooked_pass(model, prompt, read=[name]).activations[name].detach()
         edges = torch.eye(pattern[0].numel(), dtype=pattern.dtype)
 
@@ -147,13 +149,13 @@ def test_saliency_runs_along_the_edges_of_the_copying_heads_only():
     task, (_, _, others) = Constant(), data(Constant())
     episodes = data(task)[0]
     wrong = Episodes(episodes.x, others.y, episodes.target, episodes.params)
-    result = tvl.analysis.saliency_map(CopyModel(), task, ZXY, wrong)
+    result = measure_saliency_map(CopyModel(), task, ZXY, wrong)
     shares = result.shares()
     for measure in ("per_head", "joint"):
         share = shares.estimate.sel(measure=measure)
         np.testing.assert_allclose(share.sum(), 1)
-        np.testing.assert_allclose(share.sel(block=1, query="last z", key="y"), 0.5)
-        np.testing.assert_allclose(share.sel(block=2, query="last x", key="last z"), 0.5)
+        np.testing.assert_allclose(share.sel(block=0, query="last z", key="y"), 0.5)
+        np.testing.assert_allclose(share.sel(block=1, query="last x", key="last z"), 0.5)
     scores = result.scores()
     np.testing.assert_allclose(scores.loc["examples_to_carrier"], 0.5)
     np.testing.assert_allclose(scores.loc["carrier_to_answer"], 0.5)
@@ -162,7 +164,7 @@ def test_saliency_runs_along_the_edges_of_the_copying_heads_only():
 
 def test_the_answer_of_the_arrow_format_carries_too():
     model, (episodes, _, _) = double_model(ARROW), data()
-    scores = tvl.analysis.saliency_map(model, TASK, ARROW, episodes).scores()
+    scores = measure_saliency_map(model, TASK, ARROW, episodes).scores()
     np.testing.assert_array_equal(scores.loc["carrier_to_answer"], 0)
     np.testing.assert_array_equal(
         scores.loc["examples_to_carrier"], scores.loc["examples_to_answer"]
@@ -171,10 +173,10 @@ def test_the_answer_of_the_arrow_format_carries_too():
 
 def test_saliency_needs_no_weights_that_train_and_leaves_no_gradients():
     model, (episodes, _, _) = double_model(), data()
-    plain = tvl.analysis.saliency_map(model, TASK, ZXY, episodes)
+    plain = measure_saliency_map(model, TASK, ZXY, episodes)
     assert all(weight.grad is None for weight in model.parameters())
     with torch.no_grad():
-        frozen = tvl.analysis.saliency_map(model.requires_grad_(False), TASK, ZXY, episodes)
+        frozen = measure_saliency_map(model.requires_grad_(False), TASK, ZXY, episodes)
     xr.testing.assert_identical(frozen.data, plain.data)
     assert not episodes.x.requires_grad
 
@@ -183,8 +185,8 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     model, (episodes, queries, _) = double_model(), data()
 
     def both() -> tuple[xr.Dataset, xr.Dataset]:
-        maps = tvl.analysis.attention_map(model, TASK, ZXY, episodes, queries, layer=1)
-        return maps.data, tvl.analysis.saliency_map(model, TASK, ZXY, episodes).data
+        maps = measure_attention_map(model, TASK, ZXY, episodes, queries, layer=1)
+        return maps.data, measure_saliency_map(model, TASK, ZXY, episodes).data
 
     whole = both()
     monkeypatch.setitem(tvlens.prompts.chunks.TOKENS_AT_ONCE, "cpu", 30)
@@ -199,18 +201,18 @@ def test_a_model_without_attention_patterns_is_refused():
     planted, (episodes, queries, _) = planted_model(3, 1, 2, 3), data()
     message = r"no hook point 'blocks\.0\.attn\.hook_pattern'"
     with pytest.raises(tvl.InputError, match=message):
-        tvl.analysis.attention_map(planted, TASK, ZXY, episodes, queries, layer=1)
+        measure_attention_map(planted, TASK, ZXY, episodes, queries, layer=1)
     with pytest.raises(tvl.InputError, match=message):
-        tvl.analysis.saliency_map(planted, TASK, ZXY, episodes)
+        measure_saliency_map(planted, TASK, ZXY, episodes)
 
 
 def test_too_short_contexts_and_missing_layers_are_refused():
     model = double_model()
     short = tvl.sample_episodes(TASK, 4, 2, generator=Generator().manual_seed(0))
     with pytest.raises(tvl.InputError, match="at least 3 shots, got 2"):
-        tvl.analysis.attention_map(model, TASK, ZXY, short, short, layer=1)
+        measure_attention_map(model, TASK, ZXY, short, short, layer=1)
     with pytest.raises(tvl.InputError, match=r"Layer 4 is out of range.*0\.\.3"):
-        tvl.analysis.attention_map(model, TASK, ZXY, *data()[:2], layer=4)
+        measure_attention_map(model, TASK, ZXY, *data()[:2], layer=4)
 
 
 # Results, figures, scripts
@@ -218,7 +220,7 @@ def test_too_short_contexts_and_missing_layers_are_refused():
 
 def test_results_are_saved_and_loaded_identically(tmp_path: Path):
     model, (episodes, _, _) = double_model(), data()
-    saliency = tvl.analysis.saliency_map(model, TASK, ZXY, episodes)
+    saliency = measure_saliency_map(model, TASK, ZXY, episodes)
     for result in (map_copies(), saliency):
         result.save(tmp_path / "result.nc")
         assert type(result).load(tmp_path / "result.nc").data.identical(result.data)
@@ -229,7 +231,7 @@ def test_the_figure_shows_each_head_in_a_row():
     drawn: Any = tvl.plots.plot_attention_map({"a": maps, "b": maps})
     assert len(drawn.data) == 2 * 4
     carrier = drawn.data[0]
-    assert list(carrier.y) == ["1.1", "1.2", "1.3", "2.1", "2.2", "2.3"]
+    assert list(carrier.y) == ["L0H0", "L0H1", "L0H2", "L1H0", "L1H1", "L1H2"]
     assert list(carrier.x) == ["z<br>own", "y<br>previous"]
     np.testing.assert_allclose(carrier.z[:, 1], [1, 0, 0, 0, 0, 0])
     np.testing.assert_allclose(carrier.customdata[0, 1], [1, 1])
@@ -239,17 +241,17 @@ def test_the_figure_shows_each_head_in_a_row():
 
 def test_the_figure_shows_each_block_in_a_panel():
     model, (episodes, _, _) = double_model(), data()
-    result = tvl.analysis.saliency_map(model, TASK, ZXY, episodes)
+    result = measure_saliency_map(model, TASK, ZXY, episodes)
     drawn: Any = tvl.plots.plot_saliency_map({"a": result, "b": result})
     assert len(drawn.data) == 2 * 3
-    shares = result.shares().sel(block=2).transpose("measure", "query", "key")
+    shares = result.shares().sel(block=1).transpose("measure", "query", "key")
     np.testing.assert_array_equal(drawn.data[1].z, shares.estimate.sel(measure="per_head"))
     np.testing.assert_array_equal(
         drawn.data[1].customdata[..., 2], shares.estimate.sel(measure="joint")
     )
     assert list(drawn.data[1].x) == ["z", "x", "y", "last z", "last x"]
     assert [each.text for each in drawn.layout.annotations][:4] == [
-        *("a, block 1", "a, block 2", "a, block 3", "b, block 1")
+        *("a, block 0", "a, block 1", "a, block 2", "b, block 0")
     ]
 
 

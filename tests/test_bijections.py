@@ -14,6 +14,7 @@ from tests.planted_maps import PlantedMaps
 from tests.readme_example import python_blocks
 from tests.running import Script
 from tests.wrapped import Wrapped
+from tvlens.analysis.bijections import measure_bijections
 from tvlens.prompts import ARROW, Episodes, Role
 from tvlens.results.bijections import OUTCOMES
 from tvlens.tasks import Bijections, Direction, MapKind, Relations, SymbolMaps
@@ -39,7 +40,7 @@ def data(task: SymbolMaps = TASK, batch: int = 1200, shots: int = 7) -> tuple[Ep
 
 def asked(model: Any, task: SymbolMaps = TASK, **options: int) -> tvl.BijectionAnswers:
     generator = Generator().manual_seed(1)
-    return tvl.analysis.bijections(model, task, ARROW, *data(task, **options), generator=generator)
+    return measure_bijections(model, task, ARROW, *data(task, **options), generator=generator)
 
 
 def small_model(task: SymbolMaps = TASK) -> tvl.HookedTransformer:
@@ -50,13 +51,13 @@ def small_model(task: SymbolMaps = TASK) -> tvl.HookedTransformer:
 @pytest.fixture(scope="module")
 def one_answer() -> tvl.BijectionAnswers:
     """Of a model whose vector is one example: the answer to the dummy."""
-    return asked(PlantedMaps(TASK.d_x, learn_block=1, answer_block=1))
+    return asked(PlantedMaps(TASK.d_x, learn_layer=1, answer_layer=1))
 
 
 @pytest.fixture(scope="module")
 def whole_map() -> tvl.BijectionAnswers:
     """Of a model whose vector is the whole map at layer 1, and one answer at layer 2."""
-    return asked(PlantedMaps(TASK.d_x, learn_block=1, answer_block=2))
+    return asked(PlantedMaps(TASK.d_x, learn_layer=1, answer_layer=2))
 
 
 def test_one_answer_serves_one_item_and_every_error_is_that_answer(
@@ -158,7 +159,7 @@ def test_the_control_has_the_vector_of_another_function():
     episodes, queries = (each[:4] for each in data(task, batch=4))
     alike = Episodes(episodes.x, episodes.y, episodes.target, episodes.params[:1].expand(4, -1))
     with pytest.raises(tvl.InputError, match="4 of 4 episodes are of one function"):
-        tvl.analysis.bijections(
+        measure_bijections(
             PlantedMaps(task.d_x, 1, 1), task, ARROW, alike, queries, generator=Generator()
         )
 

@@ -20,6 +20,7 @@ from tests.planted_triplets import (
 )
 from tests.readme_example import python_blocks
 from tests.transcribed import value_and_query
+from tvlens.analysis.demonstration_value import measure_demonstration_value
 from tvlens.interventions.injections import (
     Injection,
     Missing,
@@ -61,7 +62,7 @@ def random_model(n_layers: int = 3, seed: int = 0) -> LinearTransformer:
 def value(
     models: list[LinearTransformer], task: tvl.Task = TASK, batch: int = BATCH
 ) -> tvl.DemonstrationValue:
-    return tvl.analysis.demonstration_value(models, task, *data(task, batch), generator=rng(1))
+    return measure_demonstration_value(models, task, *data(task, batch), generator=rng(1))
 
 
 # What is read and written, against layers as the paper writes them
@@ -223,7 +224,7 @@ def test_on_one_line_the_direction_is_four_times_the_wrong_signs():
     """As the paper's figure 4c measures: 2 - 2 cos, which can only be 0 or 4 there."""
     task, model = CollinearRegression(D), random_model(2)
     episodes, queries = data(task, 256)
-    result = tvl.analysis.demonstration_value([model], task, episodes, queries, generator=rng(1))
+    result = measure_demonstration_value([model], task, episodes, queries, generator=rng(1))
     asked = episodes.asking(queries)
     means = result.context_errors().estimate.sel(selection="all seeds", missing="cut")
     for examples in range(1, N + 1):
@@ -292,14 +293,14 @@ def test_scores_tell_what_the_arrays_hold():
 def test_models_of_several_kinds_and_other_episodes_are_refused():
     episodes, queries = data()
     with pytest.raises(tvl.InputError, match="one format, length and depth"):
-        tvl.analysis.demonstration_value(
+        measure_demonstration_value(
             [random_model(2), random_model(3)], TASK, episodes, queries, generator=rng()
         )
     short = Episodes(episodes.x[:, 1:], episodes.y[:, 1:], episodes.target[:, 1:], episodes.params)
     with pytest.raises(tvl.InputError, match="Expected episodes of 5 shots"):
-        tvl.analysis.demonstration_value([random_model()], TASK, short, queries, generator=rng())
+        measure_demonstration_value([random_model()], TASK, short, queries, generator=rng())
     with pytest.raises(tvl.InputError, match=r"take one between two blocks, 1\.\.2"):
-        tvl.analysis.demonstration_value(
+        measure_demonstration_value(
             [random_model()], TASK, episodes, queries, generator=rng(), layer=3
         )
     vectors = torch.zeros(BATCH, N + 2, 2 * D, dtype=torch.float64)

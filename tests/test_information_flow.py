@@ -20,6 +20,8 @@ from tests.planted_flow import FlowModel
 from tests.random_models import data, double_model, each_format, losses_of
 from tests.readme_example import python_blocks
 from tests.running import Script
+from tvlens.analysis.information_flow import measure_information_flow
+from tvlens.analysis.saliency_map import measure_saliency_map
 from tvlens.interventions.baselines import task_vector_errors, zero_shot_errors
 from tvlens.interventions.hooks import hooked_pass
 from tvlens.prompts import ARROW, ZXY, Episodes, TokenFormat
@@ -36,23 +38,21 @@ def planted_data(batch: int = 40) -> tuple[Episodes, Episodes]:
     return Episodes(x, drawn.y, drawn.target, drawn.params), queries
 
 
-def planted_flow(format: TokenFormat, concat: int = 1, form: int = 3) -> tvl.InformationFlow:
+def planted_flow(format: TokenFormat, concat: int = 0, form: int = 2) -> tvl.InformationFlow:
     model = FlowModel(format, 4, concat, form, WEIGHTS)
-    untrained = FlowModel(format, 4, 2, 3, WEIGHTS)
-    return tvl.analysis.information_flow(
-        model, CONSTANT, format, *planted_data(), untrained=untrained
-    )
+    untrained = FlowModel(format, 4, 1, 2, WEIGHTS)
+    return measure_information_flow(model, CONSTANT, format, *planted_data(), untrained=untrained)
 
 
 @each_format
-@pytest.mark.parametrize(("concat", "form"), [(1, 2), (1, 3), (2, 3)])
+@pytest.mark.parametrize(("concat", "form"), [(0, 1), (0, 2), (1, 2)])
 def test_the_blocks_are_found_where_they_were_planted(format: TokenFormat, concat: int, form: int):
     result = planted_flow(format, concat, form)
     scores = result.scores()
     expected = {
-        **{"concat_block": concat, "form_block": form, "working_layer": form, "in_order": 1},
+        **{"concat_block": concat, "form_block": form, "working_layer": form + 1, "in_order": 1},
         **{"concat": 1, "form": 1, "recency": 1},
-        **{"untrained_concat_block": 2, "untrained_form_block": 3},
+        **{"untrained_concat_block": 1, "untrained_form_block": 2},
         **{"joint_concat_block": concat, "joint_form_block": form, "joint_in_order": 1},
     }
     for name, value in expected.items():
@@ -71,12 +71,12 @@ def test_saliency_from_the_carrier_is_as_the_closed_form_has_it(format: TokenFor
     products = (episodes.x * episodes.y)[:, :-1, 0] * share
     wrong = products.sum(1) - episodes.target[:, -1, 0]
     expected = (2 * wrong[:, None] * products).abs()
-    found = result.data.sel(weights="trained", block=3).carrier_to_y
+    found = result.data.sel(weights="trained", block=2).carrier_to_y
     for measure in ("per_head", "joint"):
         one = found.sel(measure=measure).transpose("episode", "example")
         np.testing.assert_allclose(one, expected, rtol=1e-5)
     # What a y takes from its x is what the carrier takes from that y.
-    own = result.data.sel(weights="trained", block=1, measure="per_head").y_to_own
+    own = result.data.sel(weights="trained", block=0, measure="per_head").y_to_own
     np.testing.assert_allclose(own, expected.sum(1), rtol=1e-5)
 
 
@@ -86,14 +86,14 @@ def test_flows_are_attention_times_finite_differences_of_the_loss(format: TokenF
     episodes, queries = (
         Episodes(e.x[:2, :3], e.y[:2, :3], e.target[:2, :3], e.params[:2]) for e in all_of[:2]
     )
-    result = tvl.analysis.information_flow(
+    result = measure_information_flow(
         model, TASK, format, episodes, queries, untrained=double_model(format)
     )
     prompt, step = format.context(episodes), 1e-5
     # z x y z x y z x, and x -> y x -> y x ->.
     ys, own, carrier = [2, 5], {2: [0, 1], 5: [3, 4]}, 6 if format is ZXY else 7
-    for block in (1, 2, 3):
-        name = f"blocks.{block - 1}.attn.hook_pattern"
+    for block in (0, 1, 2):
+        name = f"blocks.{block}.attn.hook_pattern"
         pattern = hooked_pass(model, prompt, read=[name]).activations[name].detach()
         edges = torch.eye(pattern[0].numel(), dtype=pattern.dtype)
         up, down = (
@@ -116,10 +116,8 @@ def test_flows_are_attention_times_finite_differences_of_the_loss(format: TokenF
 @each_format
 def test_the_flows_are_parts_of_the_saliency_map(format: TokenFormat):
     model, (episodes, queries, _) = double_model(format), data()
-    flow = tvl.analysis.information_flow(
-        model, TASK, format, episodes, queries, untrained=model
-    ).data
-    kinds = tvl.analysis.saliency_map(model, TASK, format, episodes).data
+    flow = measure_information_flow(model, TASK, format, episodes, queries, untrained=model).data
+    kinds = measure_saliency_map(model, TASK, format, episodes).data
     for measure in ("per_head", "joint"):
         rows, edges = flow.sel(weights="trained", measure=measure), kinds[measure]
         np.testing.assert_allclose(rows.y_to_all, edges.sel(query="y").sum("key"), rtol=1e-5)
@@ -133,9 +131,7 @@ def test_the_flows_are_parts_of_the_saliency_map(format: TokenFormat):
 @each_format
 def test_errors_are_those_of_task_vector_prompting(format: TokenFormat):
     model, (episodes, queries, _) = double_model(format), data()
-    found = tvl.analysis.information_flow(
-        model, TASK, format, episodes, queries, untrained=model
-    ).data
+    found = measure_information_flow(model, TASK, format, episodes, queries, untrained=model).data
     common = (model, TASK, format)
     with torch.no_grad():
         tvp = [task_vector_errors(*common, episodes, queries, layer)[:, -1] for layer in range(4)]
@@ -146,11 +142,9 @@ def test_errors_are_those_of_task_vector_prompting(format: TokenFormat):
 
 def test_recency_is_the_rank_correlation_of_the_mean_saliency():
     model, (episodes, queries, _) = double_model(), data()
-    result = tvl.analysis.information_flow(
-        model, TASK, ZXY, episodes, queries, untrained=double_model()
-    )
+    result = measure_information_flow(model, TASK, ZXY, episodes, queries, untrained=double_model())
     means = result.data.carrier_to_y.mean("episode")
-    for block in (1, 2):
+    for block in (0, 1):
         one = {"weights": "trained", "measure": "joint", "block": block}
         spearman: Any = stats.spearmanr(means.example, means.sel(one))
         np.testing.assert_allclose(result.recency().estimate.sel(one), spearman.statistic)
@@ -160,12 +154,12 @@ def test_the_wrong_order_is_told():
     result = planted_flow(ZXY)
     turned = result.data.copy()
     for name in ("y_to_own", "y_to_all", "carrier_to_y", "carrier_to_all"):
-        turned[name] = result.data[name].copy(data=result.data[name].sel(block=[4, 3, 2, 1]).values)
+        turned[name] = result.data[name].copy(data=result.data[name].sel(block=[3, 2, 1, 0]).values)
     scores = tvl.InformationFlow(turned).scores().estimate
-    assert (scores.concat_block, scores.form_block, scores.in_order) == (4, 2, 0)
+    assert (scores.concat_block, scores.form_block, scores.in_order) == (3, 1, 0)
     late = result.data.assign(tvp=result.data.tvp.roll(layer=-1))
     scores = tvl.InformationFlow(late).scores().estimate
-    assert (scores.form_block, scores.working_layer, scores.in_order) == (3, 2, 0)
+    assert (scores.form_block, scores.working_layer, scores.in_order) == (2, 2, 0)
 
 
 def test_without_a_vector_that_works_there_is_no_order():
@@ -173,15 +167,15 @@ def test_without_a_vector_that_works_there_is_no_order():
     nothing = result.data.assign(tvp=result.data.tvp * 0 + result.data.zero_shot)
     scores = tvl.InformationFlow(nothing).scores()
     assert scores.loc[["working_layer", "in_order", "recovery"]].isna().all(axis=None)
-    assert scores.estimate.form_block == 3
+    assert scores.estimate.form_block == 2
 
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     model, (episodes, queries, _) = double_model(), data()
     arguments = (model, TASK, ZXY, episodes, queries)
-    whole = tvl.analysis.information_flow(*arguments, untrained=model)
+    whole = measure_information_flow(*arguments, untrained=model)
     monkeypatch.setitem(tvlens.prompts.chunks.TOKENS_AT_ONCE, "cpu", 30)
-    pieces = tvl.analysis.information_flow(*arguments, untrained=model)
+    pieces = measure_information_flow(*arguments, untrained=model)
     xr.testing.assert_allclose(pieces.data, whole.data, rtol=1e-6)
 
 
@@ -189,10 +183,10 @@ def test_what_cannot_be_asked_is_refused():
     model, (episodes, queries, _) = double_model(), data()
     planted = planted_model(3, 1, 2, 3)
     with pytest.raises(tvl.InputError, match=r"no hook point 'blocks\.0\.attn\.hook_pattern'"):
-        tvl.analysis.information_flow(planted, TASK, ZXY, episodes, queries, untrained=model)
+        measure_information_flow(planted, TASK, ZXY, episodes, queries, untrained=model)
     short = Episodes(episodes.x[:, :2], episodes.y[:, :2], episodes.target[:, :2], episodes.params)
     with pytest.raises(tvl.InputError, match="at least 3 shots, got 2"):
-        tvl.analysis.information_flow(model, TASK, ZXY, short, short, untrained=model)
+        measure_information_flow(model, TASK, ZXY, short, short, untrained=model)
 
 
 def test_the_figure_shows_what_the_result_says(tmp_path: Path):

@@ -20,6 +20,7 @@ from tests.planted_linear import (
 )
 from tests.transcribed import attention
 from tvlens import theory
+from tvlens.analysis.learned_structure import measure_learned_structure
 from tvlens.models import AttentionWeights, FirstLayer, LinearTransformer
 from tvlens.models.linear.weights import live_entries
 from tvlens.prompts import SINGLE, ColumnFormat
@@ -31,7 +32,7 @@ MATRICES = AttentionWeights.MATRICES
 
 
 def structure_of(*models: LinearTransformer, task: MatrixRegression = TASK) -> tvl.LearnedStructure:
-    return tvl.analysis.learned_structure(models, task, untrained=[fresh_model(m) for m in models])
+    return measure_learned_structure(models, task, untrained=[fresh_model(m) for m in models])
 
 
 def distances(*models: LinearTransformer, task: MatrixRegression = TASK) -> dict[str, float]:
@@ -240,9 +241,9 @@ def test_what_cannot_be_compared_is_refused():
     model = planted_model(positions(even_mixing(N))[0], D)
     deep = planted_model(positions(even_mixing(N))[0], D, n_layers=3)
     with pytest.raises(tvl.InputError, match="one kind"):
-        tvl.analysis.learned_structure([model, deep], TASK, untrained=[])
+        measure_learned_structure([model, deep], TASK, untrained=[])
     with pytest.raises(tvl.InputError, match="one for each"):
-        tvl.analysis.learned_structure([model], TASK, untrained=[])
+        measure_learned_structure([model], TASK, untrained=[])
     single = LinearTransformer(model.config, D, SINGLE, N)
-    with pytest.raises(tvl.InputError, match="single demonstrations"):
+    with pytest.raises(tvl.InputError, match="single"):
         structure_of(single)

@@ -10,7 +10,10 @@ from torch import Generator
 
 import tvlens as tvl
 from tests.transcribed import attention
-from tvlens.analysis import demonstration_weights, dropout_risk, linear_risk
+from tvlens.analysis import dropout_risk, linear_risk
+from tvlens.analysis.demonstration_weights import measure_demonstration_weights
+from tvlens.analysis.dropout_risk import measure_dropout_risk
+from tvlens.analysis.linear_risk import measure_linear_risk
 from tvlens.interventions.patching import Site
 from tvlens.models import (
     DropoutKind,
@@ -29,6 +32,7 @@ from tvlens.prompts import (
     Role,
 )
 from tvlens.results import DropoutRisk, LinearRisk
+from tvlens.subjects import Subject, Test
 from tvlens.tasks import LowRankRegression, MatrixRegression, fresh_queries, sample_episodes
 
 TASK = MatrixRegression(2)
@@ -56,7 +60,7 @@ def test_models_that_answer_nothing_have_an_R_of_d():
     for each in models:
         for weight in each.parameters():
             weight.data.zero_()
-    result = linear_risk(models, TASK, episodes(5))
+    result = measure_linear_risk(models, TASK, episodes(5))
     y = episodes(5).target[:, 3].numpy()
     np.testing.assert_allclose(result.data.error, [(y**2).sum(1) / 4] * 2, rtol=1e-5)
     assert result.table().optimum.iloc[0] == pytest.approx(2 * 3 / 6)
@@ -71,7 +75,7 @@ def test_the_least_R_is_known_where_one_layer_compares():
         model(triplet, 2, 4, first=FirstLayer.BLIND),
         model(triplet, 2, 3),
     ]
-    optima = linear_risk(models, TASK, episodes(5)).data.optimum
+    optima = measure_linear_risk(models, TASK, episodes(5)).data.optimum
     np.testing.assert_allclose(optima, [2 * 3 / 6, np.nan, 2 * 3 / 7, np.nan])
 
 
@@ -128,7 +132,7 @@ def test_the_best_seed_is_asked_on_episodes_that_it_was_not_chosen_on():
 
 def test_without_dropout_nothing_is_dropped():
     models = [model(format, 2, 3) for format in COLUMN_FORMATS[1:3]]
-    result = dropout_risk(models, TASK, episodes(4), generator=Generator().manual_seed(2))
+    result = measure_dropout_risk(models, TASK, episodes(4), generator=Generator().manual_seed(2))
     np.testing.assert_array_equal(result.data.dropped, result.data.whole)
     np.testing.assert_allclose(result.data.optimum, 2 * 3 / 6, rtol=1e-6)
 
@@ -137,13 +141,13 @@ def test_models_that_differ_in_more_than_their_seed_are_no_seeds_of_one_kind():
     triplet, generator = TRIPLET, Generator().manual_seed(2)
     plain, blind = model(triplet, 2, 3), model(triplet, 2, 3, first=FirstLayer.BLIND)
     with pytest.raises(tvl.InputError, match="first_layer of full and of blind"):
-        linear_risk([plain, plain, blind], TASK, episodes(4))
+        measure_linear_risk([plain, plain, blind], TASK, episodes(4))
     as_code = dropping(triplet, keep=0.8, loses=DropoutKind.ATTENTION_INPUT)
     pairs = dropping(PAIRWISE, keep=0.8)
     with pytest.raises(tvl.InputError, match="that differ in nothing but their seed"):
-        dropout_risk([pairs, as_code], TASK, episodes(4), generator=generator)
+        measure_dropout_risk([pairs, as_code], TASK, episodes(4), generator=generator)
     with pytest.raises(tvl.InputError, match="dropout of"):
-        linear_risk([plain, as_code], TASK, episodes(4))
+        measure_linear_risk([plain, as_code], TASK, episodes(4))
 
 
 def dropping(
@@ -164,8 +168,8 @@ def test_no_optimum_is_given_for_tasks_that_none_is_proven_for(task: tvl.Task):
     generator = Generator().manual_seed(2)
     given = sample_episodes(task, 4, 4, generator=generator)
     single, pairs = model(SINGLE, 1, 3), PAIRWISE
-    assert np.isnan(linear_risk([single], task, given).data.optimum).all()
-    result = dropout_risk([dropping(pairs, 0.8)], task, given, generator=generator)
+    assert np.isnan(measure_linear_risk([single], task, given).data.optimum).all()
+    result = measure_dropout_risk([dropping(pairs, 0.8)], task, given, generator=generator)
     assert np.isnan(result.data.optimum).all()
 
 
@@ -177,11 +181,51 @@ def test_the_optimum_under_dropout_is_given_in_the_setting_of_its_proof_alone():
         dropping(triplet, 0.7, DropoutKind.ATTENTION_INPUT),
         dropping(triplet, 0.8),
     ]
-    optimum = dropout_risk(models, TASK, episodes(4), generator=generator).data.optimum
-    assert np.isnan(optimum.sel(keep=[0.5, 0.6, 0.7])).all()
+    optimum = measure_dropout_risk(models, TASK, episodes(4), generator=generator).data.optimum
+    assert np.isnan(optimum[:3]).all()
+    assert float(optimum[3]) == pytest.approx(tvl.theory.optimal_dropout_risk(3, 2, 0.8) / 2)
+    pairs = measure_dropout_risk(
+        [dropping(PAIRWISE, 0.8)], TASK, episodes(4), generator=generator
+    ).data
     least = tvl.theory.optimal_pairs_dropout_risk(3, 2, 0.8) / 2
-    assert optimum.sel(format="pairwise", keep=0.8) == pytest.approx(least)
-    assert optimum.sel(format="triplet", keep=0.8) < least
+    assert float(pairs.optimum[0]) == pytest.approx(least)
+    assert float(optimum[3]) < least
+
+
+def subject(some: LinearTransformer, examples: int, batch: int = 50) -> Subject:
+    return Subject((some,), TASK, some.format, test=Test(batch, examples))
+
+
+def test_kinds_measured_one_by_one_are_those_measured_together():
+    models = [model(SINGLE, 1, 2), model(PAIRWISE, 2, 3), model(TRIPLET, 2, 3)]
+    one_by_one = [linear_risk(subject(each, 4)) for each in models]
+    at_once = measure_linear_risk(models, TASK, subject(models[0], 4).episodes)
+    xr.testing.assert_identical(LinearRisk.together(one_by_one).data, at_once.data)
+    assert LinearRisk.together(one_by_one).order().equals(at_once.order())
+    kinds = [dropping(format, keep) for format in (PAIRWISE, TRIPLET) for keep in (0.6, 0.8)]
+    parts = [dropout_risk(subject(each, 3)) for each in kinds]
+    together = DropoutRisk.together(parts)
+    for part, run in zip(parts, range(4), strict=True):
+        xr.testing.assert_identical(together.data.isel(run=[run]), part.data)
+    assert together.gain().index.tolist() == [0.6, 0.8]
+    least = tvl.theory.optimal_dropout_risk(3, 2, 0.6) / 2
+    assert together.table().optimum["triplet", 0.6] == pytest.approx(least)
+
+
+def test_what_cannot_be_compared_is_not_put_together():
+    single, pairs, triplets = model(SINGLE, 1, 3), model(PAIRWISE, 2, 3), model(TRIPLET, 2, 3)
+    one = linear_risk(subject(single, 3))
+    for others in (linear_risk(subject(pairs, 4)), linear_risk(subject(pairs, 3, batch=51))):
+        with pytest.raises(tvl.InputError, match="2 results of 2 different"):
+            LinearRisk.together([one, others])
+    with pytest.raises(tvl.InputError, match="0 results of 0 different"):
+        LinearRisk.together([])
+    with pytest.raises(tvl.InputError, match=r"models of one kind: .*'single', 1, 3"):
+        LinearRisk.together([one, one])
+    causal = dropping(PAIRWISE, keep=1.0, causal=True)
+    some = [dropout_risk(subject(each, 3)) for each in (triplets, causal)]
+    with pytest.raises(tvl.InputError, match="nothing but format and seed"):
+        DropoutRisk.together(some)
 
 
 def test_the_arrow_shifts_by_its_weight_of_each_example():
@@ -196,7 +240,7 @@ def test_the_arrow_shifts_by_its_weight_of_each_example():
         attn.D[2:11:3, 10] = weights
     others = fresh_queries(TASK, given, generator=Generator().manual_seed(3))
     site = Site(1, Role.ARROW, -1)
-    result = demonstration_weights([planted], planted.format.context, given, others, site)
+    result = measure_demonstration_weights([planted], planted.format.context, given, others, site)
     moved = (others.y - given.y)[:, :3] * weights[:, None]
     held = (given.y[:, :3] * weights[:, None]).sum(1)
     expected = moved.norm(dim=-1) / held.norm(dim=-1, keepdim=True)
@@ -212,7 +256,7 @@ def test_the_figure_of_risks_has_every_seed_and_the_proven_optimum():
     single, pairs = SINGLE, PAIRWISE
     kinds = [(single, 1, 3), (single, 2, 3), (pairs, 2, 3), (single, 1, 4)]
     models = [model(*kind, seed=seed) for kind in kinds for seed in range(2)]
-    result = linear_risk(models, TASK, episodes(5))
+    result = measure_linear_risk(models, TASK, episodes(5))
     drawn: Any = tvl.plots.plot_linear_risk(result)
     means = 2 * result.data.error.mean("episode").values
     three, four = traces(drawn, "single, seeds")
@@ -226,7 +270,7 @@ def test_the_figure_of_risks_has_every_seed_and_the_proven_optimum():
 
 def test_the_figure_of_risks_has_every_format():
     models = [model(format, 2, 3) for format in COLUMN_FORMATS]
-    drawn: Any = tvl.plots.plot_linear_risk(linear_risk(models, TASK, episodes(4)))
+    drawn: Any = tvl.plots.plot_linear_risk(measure_linear_risk(models, TASK, episodes(4)))
     shown = [trace.name for trace in drawn.data if trace.showlegend]
     assert shown == [format.name for format in COLUMN_FORMATS]
 
@@ -234,7 +278,8 @@ def test_the_figure_of_risks_has_every_format():
 def test_the_gain_of_triplets_is_of_means_over_seeds_and_episodes():
     formats = COLUMN_FORMATS[1:3]
     models = [model(format, 2, 3, seed) for format in formats for seed in range(2)]
-    result = dropout_risk(models, TASK, episodes(4, 50), generator=Generator().manual_seed(2))
+    generator = Generator().manual_seed(2)
+    result = measure_dropout_risk(models, TASK, episodes(4, 50), generator=generator)
     pairs, triplets = result.data.dropped.values.reshape(2, 2, 50).mean((1, 2))
     gain = result.gain()
     assert gain.index.tolist() == [1.0]
@@ -254,7 +299,7 @@ def test_the_figure_of_weights_has_every_seed_and_theory_at_the_height_of_the_ba
     given = episodes(4)
     others = fresh_queries(TASK, given, generator=Generator().manual_seed(3))
     site = Site(1, Role.ARROW, -1)
-    result = demonstration_weights(models, models[0].format.context, given, others, site)
+    result = measure_demonstration_weights(models, models[0].format.context, given, others, site)
     drawn: Any = tvl.plots.plot_demonstration_weights(result, theory=[-1.0, 0.0, 2.0])
     seeds = [trace.y for trace in traces(drawn, "a seed")]
     np.testing.assert_allclose(seeds, result.data["shift"].mean("episode"))

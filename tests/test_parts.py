@@ -27,6 +27,8 @@ from tests.random_models import (
 from tests.readme_example import python_blocks
 from tests.running import Script
 from tests.wrapped import Bridged, Wrapped
+from tvlens.analysis.contributions import measure_contributions
+from tvlens.analysis.part_effects import measure_part_effects
 from tvlens.interventions.hooks import hooked_pass
 from tvlens.interventions.parts import Part, list_parts, part_names, swapped
 from tvlens.interventions.patching import residual_name
@@ -73,13 +75,13 @@ def test_a_pass_names_what_is_missing_and_counts_what_fires():
 def test_parts_are_found_by_their_hook_points():
     model, prompt = double_model(), ZXY.context(data()[0])
     parts = list_parts(hooked_pass(model, prompt, read=part_names(model)).activations)
-    expected = [Part(block, head) for block in (1, 2, 3) for head in (1, 2, None)]
+    expected = [Part(block, head) for block in (0, 1, 2) for head in (0, 1, None)]
     assert parts == expected
-    assert [str(part) for part in parts[:3]] == ["head 1.1", "head 1.2", "MLP 1"]
+    assert [str(part) for part in parts[:3]] == ["L0H0", "L0H1", "L0 MLP"]
     copies = CopyModel()
     seen = hooked_pass(copies, ZXY.context(data(Constant())[0]), read=part_names(copies))
     assert [str(p) for p in list_parts(seen.activations)] == [
-        f"head {block}.{head}" for block in (1, 2) for head in (1, 2, 3)
+        f"L{block}H{head}" for block in (0, 1) for head in (0, 1, 2)
     ]
 
 
@@ -92,7 +94,7 @@ def test_all_parts_swapped_at_a_token_are_a_patch_of_the_stream(wrap: Any):
     for layer in (1, 2, 3):
         # The token embeds the same in both contexts, so that its parts are all that differs.
         site = tvl.Site(layer, Role.Z, -1)
-        group = [part for part in parts if part.block <= layer]
+        group = [part for part in parts if part.block < layer]
         edits = swapped([group, []], values, site.places(clean).positions())
         ran = stream.rerun(edits, layer=0, tokens=2, copies=2)
         both, untouched = ran.outputs[:, -1].unflatten(0, (2, -1))
@@ -111,7 +113,7 @@ def test_all_parts_swapped_at_a_token_are_a_patch_of_the_stream(wrap: Any):
 def test_contributions_sum_to_the_vector(format: TokenFormat):
     model, (episodes, _, _) = double_model(format, Positions.LEARNED), data()
     for layer in range(model.n_layers + 1):
-        result = tvl.analysis.contributions(model, TASK, format, episodes, layer=layer)
+        result = measure_contributions(model, TASK, format, episodes, layer=layer)
         site = tvl.Site(layer, format.carrier, -1)
         vector = tvl.read(model, format.context(episodes), site)[:, 0].detach().numpy()
         np.testing.assert_array_equal(result.data.vectors, vector)
@@ -141,7 +143,7 @@ def test_shares_of_a_hand_made_vector():
                 "vectors": (("episode", "component"), added.sum(1)),
             },
             coords={
-                "part": ["MLP 1", "head 2.1", "head 2.2"],
+                "part": ["L0 MLP", "L1H0", "L1H1"],
                 "kind": ("part", ["MLP", "head", "head"]),
             },
         )
@@ -158,9 +160,9 @@ def test_shares_of_a_hand_made_vector():
 
 def test_the_copying_head_makes_all_of_the_task():
     episodes, _, _ = data(Constant())
-    result = tvl.analysis.contributions(CopyModel(), Constant(), ZXY, episodes, layer=1)
+    result = measure_contributions(CopyModel(), Constant(), ZXY, episodes, layer=1)
     task = result.shares().estimate.sel(measure="varying")
-    expected = [float(part == "head 1.1") for part in task.part.values]
+    expected = [float(part == "L0H0") for part in task.part.values]
     np.testing.assert_allclose(task, expected, rtol=0, atol=1e-12)
 
 
@@ -180,14 +182,14 @@ class NormsAfter(HookedTransformer):
 def test_a_stream_that_is_more_than_its_parts_is_refused():
     model = random_model(ZXY, dtype=torch.float64, kind=NormsAfter)
     with pytest.raises(tvl.InputError, match="something else writes into it"):
-        tvl.analysis.contributions(model, TASK, ZXY, data()[0], layer=2)
+        measure_contributions(model, TASK, ZXY, data()[0], layer=2)
 
 
 def test_heads_that_do_not_tell_how_they_write_are_refused():
     model: Any = CopyModel()
     del model.blocks[0].attn.W_O
     with pytest.raises(tvl.InputError, match=r"blocks\[0\]\.attn.*W_O"):
-        tvl.analysis.contributions(model, Constant(), ZXY, data(Constant())[0], layer=1)
+        measure_contributions(model, Constant(), ZXY, data(Constant())[0], layer=1)
 
 
 # part_effects
@@ -198,12 +200,12 @@ def test_only_the_copying_heads_matter_and_they_are_everything(results: Any):
     np.testing.assert_allclose(effects.data[["icl", "tvp"]].to_array(), 0, atol=1e-12)
     estimate = effects.effects().estimate
     everything = {
-        "written": ["head 1.1", "heads 1"],
-        "gathered": ["head 1.1", "heads 1"],
-        "read": ["head 2.2", "heads 2"],
-        "in_context": ["head 1.1", "heads 1", "head 2.2", "heads 2"],
-        "carrier": ["head 1.1", "heads 1"],
-        "answer": ["head 2.2", "heads 2"],
+        "written": ["L0H0", "L0 heads"],
+        "gathered": ["L0H0", "L0 heads"],
+        "read": ["L1H1", "L1 heads"],
+        "in_context": ["L0H0", "L0 heads", "L1H1", "L1 heads"],
+        "carrier": ["L0H0", "L0 heads"],
+        "answer": ["L1H1", "L1 heads"],
     }
     for effect, parts in everything.items():
         expected = [float(part in parts) for part in estimate.part.values]
@@ -211,7 +213,7 @@ def test_only_the_copying_heads_matter_and_they_are_everything(results: Any):
     # Forgetting: from (b - a)^2 to (0 - a)^2, where the answer is a and the context shows b.
     data_ = effects.data
     forgotten = (data_.corrupt - data_.zero_shot).sum() / data_.corrupt.sum()
-    removed = estimate.sel(effect="carrier_removed", part="head 1.1")
+    removed = estimate.sel(effect="carrier_removed", part="L0H0")
     np.testing.assert_allclose(removed, forgotten, atol=1e-6)
     scores = effects.scores()
     np.testing.assert_allclose(scores.loc["written_part"], 1, atol=1e-6)
@@ -222,15 +224,15 @@ def test_only_the_copying_heads_matter_and_they_are_everything(results: Any):
 @each_format
 def test_any_model_has_the_effects_that_the_fast_path_finds(format: TokenFormat):
     model, some = double_model(format), data()
-    fast = tvl.analysis.part_effects(model, TASK, format, *some, layer=2)
-    slow = tvl.analysis.part_effects(Wrapped(model), TASK, format, *some, layer=2)
+    fast = measure_part_effects(model, TASK, format, *some, layer=2)
+    slow = measure_part_effects(Wrapped(model), TASK, format, *some, layer=2)
     xr.testing.assert_allclose(fast.data, slow.data, rtol=1e-5, atol=1e-6)
 
 
 def test_effects_are_those_of_a_plain_loop():
     """One part at a time, by hooks, without any batching."""
     model, (episodes, queries, others) = double_model(), data()
-    result = tvl.analysis.part_effects(model, TASK, ZXY, episodes, queries, others, layer=2)
+    result = measure_part_effects(model, TASK, ZXY, episodes, queries, others, layer=2)
     context, last = ZXY.context(episodes), SHOTS * 3 - 2
     asked = ZXY.zero_shot(queries, torch.tensor([[SHOTS - 1]]))
     clean = hooked_pass(model, context, read=part_names(model)).activations
@@ -250,7 +252,7 @@ def test_effects_are_those_of_a_plain_loop():
     def put(part: Part, value: Tensor, positions: slice) -> dict:
         def edit(output: Tensor) -> Tensor:
             output = output.clone()
-            index = (slice(None), positions, *(() if part.head is None else (part.head - 1,)))
+            index = (slice(None), positions, *(() if part.head is None else (part.head,)))
             output[index] = value[index].expand_as(output[index])
             return output
 
@@ -261,7 +263,7 @@ def test_effects_are_those_of_a_plain_loop():
     writes = {vector: lambda residual: torch.cat([intact, residual[:, 1:]], dim=1)}
     reading = hooked_pass(model, asked, read=part_names(model), edits=writes).activations
     np.testing.assert_allclose(result.data.tvp, prompted(intact).detach(), rtol=1e-5)
-    for part in (Part(1, 2), Part(2), Part(3, 1), Part(3)):
+    for part in (Part(0, 1), Part(1), Part(2, 0), Part(2)):
         at_carrier, everywhere = slice(last - 1, last), slice(None)
         mean = means[part.hook_name]
         here = hooked_pass(model, context, read=[vector], edits=put(part, mean, at_carrier))
@@ -282,13 +284,13 @@ def test_effects_are_those_of_a_plain_loop():
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     model, some = double_model(), data()
-    whole = tvl.analysis.part_effects(model, TASK, ZXY, *some, layer=2)
-    added = tvl.analysis.contributions(model, TASK, ZXY, some[0], layer=2)
+    whole = measure_part_effects(model, TASK, ZXY, *some, layer=2)
+    added = measure_contributions(model, TASK, ZXY, some[0], layer=2)
     monkeypatch.setitem(tvlens.prompts.chunks.TOKENS_AT_ONCE, "cpu", 150)
-    again = tvl.analysis.part_effects(model, TASK, ZXY, *some, layer=2)
+    again = measure_part_effects(model, TASK, ZXY, *some, layer=2)
     xr.testing.assert_allclose(whole.data, again.data, rtol=1e-5, atol=1e-6)
     xr.testing.assert_allclose(
-        added.data, tvl.analysis.contributions(model, TASK, ZXY, some[0], layer=2).data
+        added.data, measure_contributions(model, TASK, ZXY, some[0], layer=2).data
     )
 
 
@@ -299,11 +301,11 @@ def test_a_bridge_has_the_parts_of_the_model_it_was_made_from():
     )
     bridged = Bridged(model)
     ours, theirs = (
-        tvl.analysis.contributions(each, TASK, ZXY, episodes, layer=2) for each in (model, bridged)
+        measure_contributions(each, TASK, ZXY, episodes, layer=2) for each in (model, bridged)
     )
     xr.testing.assert_allclose(ours.data, theirs.data, rtol=1e-4, atol=1e-5)
     ours, theirs = (
-        tvl.analysis.part_effects(each, TASK, ZXY, episodes, queries, others, layer=2)
+        measure_part_effects(each, TASK, ZXY, episodes, queries, others, layer=2)
         for each in (model, bridged)
     )
     xr.testing.assert_allclose(ours.data, theirs.data, rtol=1e-3, atol=1e-4)
@@ -312,24 +314,24 @@ def test_a_bridge_has_the_parts_of_the_model_it_was_made_from():
 def test_a_model_without_heads_is_refused():
     planted, (episodes, queries, others) = planted_model(3, 1, 2, 3), data()
     with pytest.raises(tvl.InputError, match=r"no hook point 'blocks\.0\.attn\.hook_z'"):
-        tvl.analysis.contributions(planted, TASK, ZXY, episodes, layer=1)
+        measure_contributions(planted, TASK, ZXY, episodes, layer=1)
     with pytest.raises(tvl.InputError, match=r"no hook point 'blocks\.0\.attn\.hook_z'"):
-        tvl.analysis.part_effects(planted, TASK, ZXY, episodes, queries, others, layer=1)
+        measure_part_effects(planted, TASK, ZXY, episodes, queries, others, layer=1)
 
 
 def test_corrupted_episodes_must_be_the_same_inputs_under_other_functions():
     model, (episodes, queries, _) = double_model(), data()
     with pytest.raises(tvl.InputError, match="show the very function"):
-        tvl.analysis.part_effects(model, TASK, ZXY, episodes, queries, episodes, layer=1)
+        measure_part_effects(model, TASK, ZXY, episodes, queries, episodes, layer=1)
     with pytest.raises(tvl.InputError, match="other inputs"):
-        tvl.analysis.part_effects(model, TASK, ZXY, episodes, queries, queries, layer=1)
+        measure_part_effects(model, TASK, ZXY, episodes, queries, queries, layer=1)
 
 
 def test_a_layer_that_is_not_there_is_refused():
     with pytest.raises(tvl.InputError, match=r"Layer 9 is out of range.*0\.\.3"):
-        tvl.analysis.part_effects(double_model(), TASK, ZXY, *data(), layer=9)
+        measure_part_effects(double_model(), TASK, ZXY, *data(), layer=9)
     with pytest.raises(tvl.InputError, match=r"Layer 9 is out of range.*0\.\.3"):
-        tvl.analysis.contributions(double_model(), TASK, ZXY, data()[0], layer=9)
+        measure_contributions(double_model(), TASK, ZXY, data()[0], layer=9)
 
 
 # Results, figures, scripts
@@ -340,8 +342,8 @@ def results() -> tuple[tvl.Contributions, tvl.PartEffects]:
     """Of the model that copies."""
     some = data(Constant(), batch=40)
     model = CopyModel()
-    added = tvl.analysis.contributions(model, Constant(), ZXY, some[0], layer=1)
-    return added, tvl.analysis.part_effects(model, Constant(), ZXY, *some, layer=1)
+    added = measure_contributions(model, Constant(), ZXY, some[0], layer=1)
+    return added, measure_part_effects(model, Constant(), ZXY, *some, layer=1)
 
 
 def test_results_are_saved_and_loaded_identically(results: Any, tmp_path: Path):

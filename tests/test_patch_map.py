@@ -14,6 +14,7 @@ from tests.planted import planted_model
 from tests.random_models import data, double_model, each_format
 from tests.running import Script
 from tests.wrapped import Wrapped
+from tvlens.analysis.patch_map import measure_patch_map
 from tvlens.prompts import ZXY, TokenFormat
 
 TASK = tvl.LinearRegression(d=3)
@@ -27,7 +28,7 @@ def planted() -> tvl.PatchMap:
     episodes = tvl.sample_episodes(TASK, 32, TASK.d + 2, generator=generator)
     corrupted = tvl.relabelled(TASK, episodes, generator=generator)
     model = planted_model(LAYERS, LEARN, ANSWER, TASK.d)
-    return tvl.analysis.patch_map(model, TASK, ZXY, episodes, corrupted)
+    return measure_patch_map(model, TASK, ZXY, episodes, corrupted)
 
 
 def test_the_function_is_where_it_was_planted(planted: tvl.PatchMap):
@@ -67,8 +68,8 @@ def test_forgetting_restores_without_knowing(planted: tvl.PatchMap):
 @each_format
 def test_any_model_has_the_map_that_the_fast_path_finds(format: TokenFormat):
     model, (episodes, _, others) = double_model(format), data()
-    fast = tvl.analysis.patch_map(model, TASK, format, episodes, others)
-    slow = tvl.analysis.patch_map(Wrapped(model), TASK, format, episodes, others)
+    fast = measure_patch_map(model, TASK, format, episodes, others)
+    slow = measure_patch_map(Wrapped(model), TASK, format, episodes, others)
     xr.testing.assert_allclose(fast.data, slow.data, rtol=1e-5, atol=1e-6)
     answer = fast.restored().estimate.sel(role=format.answer.value, tokens="last")
     top = answer.sel(patch="patched", layer=3)
@@ -80,7 +81,7 @@ def test_any_model_has_the_map_that_the_fast_path_finds(format: TokenFormat):
 
 def test_all_labels_of_the_embedding_make_the_context_clean():
     model, (episodes, _, others) = double_model(), data()
-    found = tvl.analysis.patch_map(model, TASK, ZXY, episodes, others).data
+    found = measure_patch_map(model, TASK, ZXY, episodes, others).data
     all_y = found.patched.sel(layer=0, role="y", tokens="all")
     np.testing.assert_allclose(all_y, found.clean, rtol=1e-6)
     for role in ("z", "x"):
@@ -91,18 +92,18 @@ def test_all_labels_of_the_embedding_make_the_context_clean():
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     model, (episodes, _, others) = double_model(), data()
-    whole = tvl.analysis.patch_map(model, TASK, ZXY, episodes, others)
+    whole = measure_patch_map(model, TASK, ZXY, episodes, others)
     monkeypatch.setitem(tvlens.prompts.chunks.TOKENS_AT_ONCE, "cpu", 30)
-    again = tvl.analysis.patch_map(model, TASK, ZXY, episodes, others)
+    again = measure_patch_map(model, TASK, ZXY, episodes, others)
     xr.testing.assert_allclose(whole.data, again.data, rtol=1e-6)
 
 
 def test_corrupted_episodes_must_be_the_same_inputs_under_other_functions():
     model, (episodes, queries, _) = double_model(), data()
     with pytest.raises(tvl.InputError, match="show the very function"):
-        tvl.analysis.patch_map(model, TASK, ZXY, episodes, episodes)
+        measure_patch_map(model, TASK, ZXY, episodes, episodes)
     with pytest.raises(tvl.InputError, match="other inputs"):
-        tvl.analysis.patch_map(model, TASK, ZXY, episodes, queries)
+        measure_patch_map(model, TASK, ZXY, episodes, queries)
 
 
 def test_relabelled_episodes_are_as_good_as_others():
@@ -155,5 +156,5 @@ def test_a_model_of_one_block_has_errors_and_no_layer_to_choose() -> None:
     corrupted = tvl.relabelled(TASK, episodes, generator=generator)
     config = tvl.TransformerConfig(n_layers=1, d_model=8, n_heads=2)
     model = tvl.HookedTransformer(config, ZXY.d_in(TASK.d_x, 1), 1, generator=generator)
-    scores = tvl.analysis.patch_map(model, TASK, ZXY, episodes, corrupted).scores()
+    scores = measure_patch_map(model, TASK, ZXY, episodes, corrupted).scores()
     assert list(scores.index) == ["clean", "corrupt"]

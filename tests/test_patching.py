@@ -72,11 +72,11 @@ def hooks_on(model: HookedTransformer) -> int:
     return sum(len(point._forward_hooks) for point in model.hook_dict.values())
 
 
-@pytest.mark.parametrize(("learn_block", "answer_block"), [(1, 2), (1, 4), (2, 4), (3, 4)])
+@pytest.mark.parametrize(("learn_layer", "answer_layer"), [(1, 2), (1, 4), (2, 4), (3, 4)])
 def test_tvp_recovers_a_planted_task_exactly_where_it_was_planted(
-    learn_block: int, answer_block: int
+    learn_layer: int, answer_layer: int
 ):
-    model = planted_model(4, learn_block, answer_block, TASK.d)
+    model = planted_model(4, learn_layer, answer_layer, TASK.d)
     episodes, queries = data()
     prompt, zero_shot = ZXY.context(episodes), ZXY.zero_shot(episodes, torch.arange(SHOTS)[None])
     in_context = model(prompt.inputs, prompt.position_ids)[:, prompt.answers.only]
@@ -85,10 +85,10 @@ def test_tvp_recovers_a_planted_task_exactly_where_it_was_planted(
     for layer, position_ids in itertools.product(range(5), PositionIds):
         site = Site(layer, Role.Z)
         prompted = task_vector_predictions(model, ZXY, episodes, episodes, site, position_ids)
-        expected = in_context if learn_block <= layer < answer_block else without
+        expected = in_context if learn_layer <= layer < answer_layer else without
         assert torch.equal(prompted, expected)
         fresh = task_vector_predictions(model, ZXY, episodes, queries, site, position_ids)
-        if learn_block <= layer < answer_block:
+        if learn_layer <= layer < answer_layer:
             oracle = oracle_predictions(TASK, episodes, queries)
             assert_close(fresh.float(), oracle, rtol=1e-4, atol=1e-4)
         else:

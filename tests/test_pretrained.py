@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import tvlens as tvl
+from tvlens.analysis.bijections import measure_bijections
 from tvlens.analysis.icl_curve import measure_icl_curve
 from tvlens.commands.asked_models import shipped
 from tvlens.training.linear_presets import linear_presets
@@ -96,7 +97,7 @@ def test_bijections_are_learned_in_context_and_one_vector_is_one_example() -> No
     episodes = tvl.sample_episodes(task, 1024, 9, generator=generator)
     queries = tvl.fresh_queries(task, episodes, generator=generator)
     asked = (run.model, task, format, episodes, queries)
-    accuracy = tvl.analysis.bijections(*asked, generator=generator).accuracy().estimate
+    accuracy = measure_bijections(*asked, generator=generator).accuracy().estimate
     assert float(accuracy.sel(score="icl").min()) >= 0.99
     assert float(accuracy.sel(score="equals").min()) >= 0.9
     assert float(accuracy.sel(score="differs").max()) <= 0.05

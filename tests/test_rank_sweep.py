@@ -12,6 +12,7 @@ from torch import Generator
 import tvlens as tvl
 from tests.planted_triplets import example_of_each_arrow, orthogonal_rows, planted_triplets
 from tests.readme_example import python_blocks
+from tvlens.analysis.rank_sweep import item_tests, measure_rank_sweep
 from tvlens.models import LinearConfig, LinearTransformer
 from tvlens.prompts import Episodes
 from tvlens.results.rank_sweep import OUTCOMES
@@ -46,9 +47,7 @@ def balanced(task: OrthonormalItems, contexts: int) -> tuple[Episodes, Episodes]
 @pytest.fixture(scope="module")
 def planted() -> tvl.RankSweep:
     models = [planted_triplets(orthogonal_rows(N, seed), D) for seed in (0, 1)]
-    return tvl.analysis.rank_sweep(
-        models, {task: balanced(task, 24 // task.rank) for task in TASKS}
-    )
+    return measure_rank_sweep(models, {task: balanced(task, 24 // task.rank) for task in TASKS})
 
 
 def test_one_vector_knows_one_item_in_rank(planted: tvl.RankSweep):
@@ -76,9 +75,7 @@ def test_all_vectors_are_the_whole_context(planted: tvl.RankSweep):
 
 def test_a_vector_that_is_one_example_answers_as_that_example():
     model = planted_triplets(example_of_each_arrow(N), D)
-    result = tvl.analysis.rank_sweep(
-        [model], {task: balanced(task, 24 // task.rank) for task in TASKS}
-    )
+    result = measure_rank_sweep([model], {task: balanced(task, 24 // task.rank) for task in TASKS})
     answers = result.answers()
     xr.testing.assert_equal(
         answers.sel(way="corrected", drop=True), answers.sel(way="one example", drop=True)
@@ -91,7 +88,7 @@ def test_outcomes_are_those_of_the_closed_form():
     beta, model = M[:, -1].tolist(), planted_triplets(M, D)
     for task in TASKS:
         episodes, queries = balanced(task, 6)
-        result = tvl.analysis.rank_sweep([model], {task: (episodes, queries)})
+        result = measure_rank_sweep([model], {task: (episodes, queries)})
         found = result.answers().sel(way="corrected").isel(seed=0, kind=0).values
         items = task.items(episodes.params)
         for row in range(episodes.batch):
@@ -142,12 +139,12 @@ def test_a_model_that_says_nothing_is_told():
     config = LinearConfig(n_layers=2, init_std=0.0)
     model = LinearTransformer(config, D, tvl.TRIPLET, N, dtype=torch.float64)
     task = OrthonormalItems(D, 1)
-    answers = tvl.analysis.rank_sweep([model], {task: balanced(task, 4)}).answers()
+    answers = measure_rank_sweep([model], {task: balanced(task, 4)}).answers()
     assert (answers == OUTCOMES.index("none")).sel(way=["icl", "corrected"]).all()
 
 
 def test_tests_are_drawn_for_every_kind_of_map():
-    tests = tvl.analysis.item_tests(6, N, 3, generator=rng())
+    tests = item_tests(6, N, 3, generator=rng())
     assert {task.name for task in tests} == {f"{m} {p}" for m in ItemMap for p in (1, 2, 3)}
     for task, (episodes, queries) in tests.items():
         assert episodes.x.shape == (3, N + 1, task.d)
@@ -175,7 +172,7 @@ def test_queries_of_other_functions_are_refused():
     queries = fresh_queries(task, episodes[:3], generator=rng(1))
     model = planted_triplets(orthogonal_rows(N), D)
     with pytest.raises(tvl.InputError, match="queries of the same functions"):
-        tvl.analysis.rank_sweep([model], {task: (episodes, queries)})
+        measure_rank_sweep([model], {task: (episodes, queries)})
 
 
 def test_the_code_of_the_page_runs() -> None:

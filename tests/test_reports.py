@@ -9,6 +9,13 @@ import torch
 
 import tvlens as tvl
 from tvlens import results as kinds
+from tvlens.analysis.demonstration_value import measure_demonstration_value
+from tvlens.analysis.demonstration_weights import measure_demonstration_weights
+from tvlens.analysis.dropout_risk import measure_dropout_risk
+from tvlens.analysis.learned_structure import measure_learned_structure
+from tvlens.analysis.linear_risk import measure_linear_risk
+from tvlens.analysis.rank_sweep import item_tests, measure_rank_sweep
+from tvlens.analysis.risk_landscape import measure_risk_landscape
 from tvlens.plots import LINEAR_QUESTIONS, QUESTIONS, question_of
 from tvlens.results import Result
 
@@ -63,15 +70,15 @@ def test_a_report_holds_all_results_of_linear_transformers(tmp_path: Path) -> No
     episodes = tvl.sample_episodes(task, 20, 4, generator=rng())
     queries = tvl.fresh_queries(task, episodes, generator=rng(1))
     asked, last = (models, task, episodes), tvl.Site(1, tvl.Role.ARROW, -1)
-    tests = tvl.analysis.item_tests(2, 3, 10, generator=rng())
+    tests = item_tests(2, 3, 10, generator=rng())
     results = [
-        tvl.analysis.rank_sweep(models, tests),
-        tvl.analysis.linear_risk(*asked),
-        tvl.analysis.dropout_risk(*asked, generator=rng()),
-        tvl.analysis.demonstration_value(*asked, queries, generator=rng()),
-        tvl.analysis.demonstration_weights(models, triplets.context, episodes, queries, last),
-        tvl.analysis.learned_structure(models, task, untrained=models),
-        tvl.analysis.risk_landscape(*asked, generator=rng()),
+        measure_rank_sweep(models, tests),
+        measure_linear_risk(*asked),
+        measure_dropout_risk(*asked, generator=rng()),
+        measure_demonstration_value(*asked, queries, generator=rng()),
+        measure_demonstration_weights(models, triplets.context, episodes, queries, last),
+        measure_learned_structure(models, task, untrained=models),
+        measure_risk_landscape(*asked, generator=rng()),
     ]
     assert {type(each) for each in results} == set(LINEAR_QUESTIONS)
     tvl.report(tmp_path / "page.html", {"untrained": results, "the same": results})

@@ -15,6 +15,7 @@ from tests.exact_means import gaussian_nodes, orbit
 from tests.planted_linear import PAIRWISE, TRIPLET, even_mixing, normal, planted_model, positions
 from tests.transcribed import attention
 from tvlens import theory
+from tvlens.analysis.risk_landscape import measure_risk_landscape
 from tvlens.models import (
     AttentionWeights,
     DropoutKind,
@@ -55,9 +56,7 @@ def landscape(
     draws: int = 2,
 ) -> tvl.RiskLandscape:
     data = episodes() if data is None else data
-    return tvl.analysis.risk_landscape(
-        models, TASK, data, generator=rng(), steps=steps, draws=draws
-    )
+    return measure_risk_landscape(models, TASK, data, generator=rng(), steps=steps, draws=draws)
 
 
 @each_format
@@ -295,7 +294,7 @@ def test_the_best_blind_model_is_at_the_least_error(covariance: tuple):
             getattr(attention(model, layer), name).data = weight
     drawn = tvl.sample_episodes(task, 64, N + 1, generator=rng())
     data = tvl.Episodes(*(each.double() for each in (drawn.x, drawn.y, drawn.target, drawn.params)))
-    result = tvl.analysis.risk_landscape([model], task, data, generator=rng(), steps=STEPS)
+    result = measure_risk_landscape([model], task, data, generator=rng(), steps=STEPS)
     found = result.data.error.sel(step=0, tokens="all").isel(seed=0, direction=0)
     np.testing.assert_allclose(found, result.data.least, rtol=1e-10)
     assert abs(result.scores().loc["error above the least", "estimate"]) < 1e-12

@@ -7,6 +7,7 @@ import torch
 import tvlens as tvl
 from tests.tiny_llama import TEMPLATE, WORDS, TinyLlama, ids, text_format, tiny_llama
 from tvlens.analysis.icl_curve import measure_icl_curve
+from tvlens.analysis.patch_map import measure_patch_map
 from tvlens.analysis.shared.locality import measure_locality_map
 from tvlens.prompts import Episodes, PositionIds, Role, TextFormat
 
@@ -77,6 +78,22 @@ def test_errors_in_context_are_those_of_greedy_decoding(
     found = curve.data.icl.values
     assert 0.02 < 1 - np.mean(expected) < 0.98  # The model says some words by chance.
     np.testing.assert_array_equal(found, np.array(expected, dtype=float))
+
+
+def test_corrupted_contexts_are_scored_by_greedy_decoding_of_the_clean_answer(
+    llama: TinyLlama, drawn: tuple[Episodes, Episodes]
+) -> None:
+    episodes, _ = drawn
+    corrupted = tvl.relabelled(TASK, episodes, generator=torch.Generator().manual_seed(5))
+    found = measure_patch_map(llama.model, TASK, text_format(), episodes, corrupted).data
+    for name, shown in (("clean", episodes), ("corrupt", corrupted)):
+        expected = []
+        for row in range(episodes.batch):
+            prompt = text(spelled(episodes.x[row]), spelled(shown.y[row]))
+            answer = spelled(episodes.target[row])[-1]
+            expected.append(said(llama, prompt, len(answer)) != answer)
+        np.testing.assert_array_equal(found[name], np.array(expected, dtype=float))
+        assert 0 < np.mean(expected) < 1
 
 
 def test_task_vectors_are_those_of_hugging_face_hooks(

@@ -16,6 +16,7 @@ import tvlens.prompts.chunks
 from tests.readme_example import python_blocks
 from tests.running import Script
 from tests.wrapped import Bridged, Wrapped
+from tvlens.analysis.vocabulary import measure_vocabulary
 from tvlens.prompts import ARROW, TOKEN_FORMATS, ZXY, Episodes, TokenFormat
 from tvlens.results.vocabulary import TOP
 
@@ -44,7 +45,7 @@ def random_model(format: TokenFormat, seed: int = 0) -> tvl.HookedTransformer:
 
 def ask(format: TokenFormat = ZXY, model: Any = None, **changes: Any) -> tvl.Vocabulary:
     episodes, queries = data()
-    return tvl.analysis.vocabulary(
+    return measure_vocabulary(
         model or random_model(format),
         TASK,
         format,
@@ -169,10 +170,10 @@ def test_what_has_no_symbols_is_refused():
     )
     common = {"layer": 1, "untrained": model}
     with pytest.raises(tvl.InputError, match="LinearRegression are not"):
-        tvl.analysis.vocabulary(model, tvl.LinearRegression(d=2), ZXY, numbers, numbers, **common)
+        measure_vocabulary(model, tvl.LinearRegression(d=2), ZXY, numbers, numbers, **common)
     wider = Episodes(F.pad(episodes.x, (0, 1)), episodes.y, episodes.target, episodes.params)
     with pytest.raises(tvl.InputError, match="of 8 and 7 symbols"):
-        tvl.analysis.vocabulary(model, TASK, ZXY, wider, queries, **common)
+        measure_vocabulary(model, TASK, ZXY, wider, queries, **common)
     with pytest.raises(tvl.InputError, match=r"Layer 3 is out of range.*0\.\.2"):
         ask(layer=3)
     with pytest.raises(tvl.InputError, match="give at least 2"):

@@ -8,25 +8,33 @@ import torch
 from torch import Generator
 
 import tvlens as tvl
+from tvlens.analysis.demonstration_value import measure_demonstration_value
+from tvlens.analysis.rank_sweep import item_tests
 from tvlens.base.errors import InputError
 
 UNTYPED = """
 import torch, tvlens as tvl
+from tvlens.analysis.demonstration_value import measure_demonstration_value
+from tvlens.analysis.dropout_risk import measure_dropout_risk
+from tvlens.analysis.learned_structure import measure_learned_structure
+from tvlens.analysis.linear_risk import measure_linear_risk
+from tvlens.analysis.rank_sweep import item_tests, measure_rank_sweep
+from tvlens.analysis.risk_landscape import measure_risk_landscape
 rng = torch.Generator().manual_seed(0)
 task = tvl.MatrixRegression()
 softmax = [tvl.load_pretrained("linear-tvp", device="cpu").model]
 episodes = tvl.sample_episodes(task, 16, 6, generator=rng)
 queries = tvl.fresh_queries(task, episodes, generator=rng)
-tests, ask = tvl.analysis.item_tests(4, 5, 4, generator=rng), tvl.analysis
+tests = item_tests(4, 5, 4, generator=rng)
 for wrong in (
     lambda: tvl.MatrixRegression(2, covariance=torch.eye(2)),
     lambda: tvl.MatrixRegression(2, covariance=(1.0, 1.0)),
-    lambda: ask.linear_risk(softmax, task, episodes),
-    lambda: ask.dropout_risk(softmax, task, episodes, generator=rng),
-    lambda: ask.demonstration_value(softmax, task, episodes, queries, generator=rng),
-    lambda: ask.rank_sweep(softmax, tests),
-    lambda: ask.learned_structure(softmax, task, untrained=softmax),
-    lambda: ask.risk_landscape(softmax, task, episodes, generator=rng),
+    lambda: measure_linear_risk(softmax, task, episodes),
+    lambda: measure_dropout_risk(softmax, task, episodes, generator=rng),
+    lambda: measure_demonstration_value(softmax, task, episodes, queries, generator=rng),
+    lambda: measure_rank_sweep(softmax, tests),
+    lambda: measure_learned_structure(softmax, task, untrained=softmax),
+    lambda: measure_risk_landscape(softmax, task, episodes, generator=rng),
 ):
     try:
         wrong()
@@ -54,13 +62,13 @@ def test_queries_of_other_functions_are_refused():
     task = tvl.MatrixRegression()
     episodes, others = (tvl.sample_episodes(task, 8, 6, generator=rng(seed)) for seed in (0, 1))
     with pytest.raises(InputError, match="queries of the same functions"):
-        tvl.analysis.demonstration_value([model], task, episodes, others, generator=rng())
+        measure_demonstration_value([model], task, episodes, others, generator=rng())
 
 
 def test_sizes_that_leave_nothing_to_ask_are_refused():
     for d, examples in ((1, 5), (0, 5), (4, 0)):
         with pytest.raises(InputError, match=f"got {d} and {examples}"):
-            tvl.analysis.item_tests(d, examples, 8, generator=rng())
+            item_tests(d, examples, 8, generator=rng())
     with pytest.raises(InputError, match="at least 1 start, got 0"):
         tvl.theory.optimal_dropout_mixing(3, 2, 0.5, starts=0, generator=rng())
     with pytest.raises(InputError, match="swaps a vector with 0"):

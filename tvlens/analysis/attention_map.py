@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformer_lens import HookedRootModule
 
-from tvlens.analysis.shared.needs import CARRIER, ONE_LAYOUT, PATTERNS, asks, examples
+from tvlens.analysis.shared.needs import CARRIER, ONE_LAYOUT, ONE_MODEL, PATTERNS, asks, examples
 from tvlens.base.errors import InputError
 from tvlens.base.progress import progress
 from tvlens.interventions.hooks import check_hook_points, hooked_pass
@@ -27,7 +27,7 @@ _DIMENSIONS = {
 }
 
 
-@asks(CARRIER, PATTERNS, ONE_LAYOUT, examples(2))
+@asks(ONE_MODEL, CARRIER, PATTERNS, ONE_LAYOUT, examples(2))
 def attention_map(subject: Subject, *, position_ids: PositionIds | None = None) -> AttentionMap:
     """Attention from role to role, head by head, in contexts and in zero-shot prompts with and
     without the vector.

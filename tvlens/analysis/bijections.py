@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.analysis.shared.needs import CARRIER, ONE_LAYOUT, SYMBOL_MAPS, asks
+from tvlens.analysis.shared.needs import CARRIER, ONE_LAYOUT, ONE_MODEL, SYMBOL_MAPS, asks
 from tvlens.base.errors import InputError
 from tvlens.base.progress import progress
 from tvlens.interventions.patching import Site, count_layers
@@ -27,7 +27,7 @@ MOST_PAIRS = {Direction.FORWARD: 4, Direction.INVERSE: 2, Direction.BOTH: 3, Dir
 """The most pairs that are asked, in each direction; each number of pairs up to there is."""
 
 
-@asks(CARRIER, SYMBOL_MAPS, ONE_LAYOUT)
+@asks(ONE_MODEL, CARRIER, SYMBOL_MAPS, ONE_LAYOUT)
 def bijections(subject: Subject) -> BijectionAnswers:
     """What a model answers in context, zero-shot, and with one vector, by kind of map.
 

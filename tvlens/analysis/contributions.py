@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.analysis.shared.needs import CARRIER, HEAD_WEIGHTS, HEADS, asks
+from tvlens.analysis.shared.needs import CARRIER, HEAD_WEIGHTS, HEADS, ONE_MODEL, asks
 from tvlens.base.errors import InputError
 from tvlens.base.progress import progress
 from tvlens.interventions.hooks import hooked_pass
@@ -19,7 +19,7 @@ from tvlens.subjects import Subject
 from tvlens.tasks import Task
 
 
-@asks(CARRIER, HEADS, HEAD_WEIGHTS)
+@asks(ONE_MODEL, CARRIER, HEADS, HEAD_WEIGHTS)
 def contributions(subject: Subject) -> Contributions:
     """The terms whose sum is the vector at the last carrier: the embedding, and what each head,
     each MLP and the biases of attention write there.
@@ -72,7 +72,8 @@ def measure_contributions(
             z = seen[Part(block, 0).hook_name]
             heads = torch.einsum("ehk,hkd->hed", z, each.W_O)
             terms |= {str(Part(block, head)): term for head, term in enumerate(heads)}
-            terms[f"L{block} bias"] = each.b_O.expand(len(z), -1)
+            if each.b_O is not None:
+                terms[f"L{block} bias"] = each.b_O.expand(len(z), -1)
             if Part(block).hook_name in seen:
                 terms[str(Part(block))] = seen[Part(block).hook_name]
         vectors = seen[vector_name]

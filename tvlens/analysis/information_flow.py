@@ -9,6 +9,7 @@ from transformer_lens import HookedRootModule
 from tvlens.analysis.shared.needs import (
     CARRIER,
     ONE_LAYOUT,
+    ONE_MODEL,
     PATTERNS,
     UNTRAINED,
     asks,
@@ -36,7 +37,7 @@ _DIMENSIONS = {
 }
 
 
-@asks(CARRIER, UNTRAINED, PATTERNS, ONE_LAYOUT, examples(2))
+@asks(ONE_MODEL, CARRIER, UNTRAINED, PATTERNS, ONE_LAYOUT, examples(2))
 def information_flow(subject: Subject) -> InformationFlow:
     """Saliency of the edges from each y to its own example, and from the last carrier to each y.
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.analysis.shared.needs import CARRIER, HEADS, ONE_LAYOUT, asks
+from tvlens.analysis.shared.needs import CARRIER, HEADS, ONE_LAYOUT, ONE_MODEL, asks
 from tvlens.base.progress import progress
 from tvlens.interventions.hooks import Edit, check_hook_points, hooked_pass
 from tvlens.interventions.parts import Part, kind_of, list_parts, part_names, swapped
@@ -27,7 +27,7 @@ Vectors = Float[Tensor, "row 1 d_model"]
 Errors = Float[Tensor, "episode part"]
 
 
-@asks(CARRIER, HEADS, ONE_LAYOUT)
+@asks(ONE_MODEL, CARRIER, HEADS, ONE_LAYOUT)
 def part_effects(subject: Subject, *, position_ids: PositionIds | None = None) -> PartEffects:
     """Errors when a head, an MLP, or all heads of a block put out their mean over episodes, or what
     they put out in a context of another function; they are defined in `PartEffects`.

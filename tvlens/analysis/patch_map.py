@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.analysis.shared.needs import CARRIER, asks
+from tvlens.analysis.shared.needs import CARRIER, ONE_MODEL, asks
 from tvlens.base.progress import progress
 from tvlens.interventions.patching import Site, count_layers, read_all
 from tvlens.interventions.residual_stream import ResidualStream, residual_stream
@@ -23,7 +23,7 @@ TOKENS = {"last": -1, "all": None}
 """Which tokens of a role are replaced."""
 
 
-@asks(CARRIER)
+@asks(ONE_MODEL, CARRIER)
 def patch_map(subject: Subject) -> PatchMap:
     """Errors of the last answer in contexts of another function, when the residual stream at a site
     is that of the right context, or its mean over episodes.

@@ -6,7 +6,7 @@ from einops import einsum
 from torch.nn import functional as F
 from transformer_lens import HookedRootModule
 
-from tvlens.analysis.shared.needs import CARRIER, ONE_LAYOUT, PATTERNS, asks
+from tvlens.analysis.shared.needs import CARRIER, ONE_LAYOUT, ONE_MODEL, PATTERNS, asks
 from tvlens.base.progress import progress
 from tvlens.interventions.patching import count_layers
 from tvlens.interventions.saliency import MEASURES, attention_saliency
@@ -17,7 +17,7 @@ from tvlens.subjects import Subject
 from tvlens.tasks import Task
 
 
-@asks(CARRIER, PATTERNS, ONE_LAYOUT)
+@asks(ONE_MODEL, CARRIER, PATTERNS, ONE_LAYOUT)
 def saliency_map(subject: Subject) -> SaliencyMap:
     """Attention times the gradient of the loss with respect to it, between kinds of tokens.
 

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import HookedRootModule
 
-from tvlens.analysis.shared.needs import CARRIER, ONE_LAYOUT, SYMBOLS, UNTRAINED, asks
+from tvlens.analysis.shared.needs import CARRIER, ONE_LAYOUT, ONE_MODEL, SYMBOLS, UNTRAINED, asks
 from tvlens.base.errors import InputError
 from tvlens.base.progress import progress
 from tvlens.interventions.patching import Site, residual_name
@@ -22,7 +22,7 @@ from tvlens.tasks import Task
 Vectors = Float[Tensor, "episode layer d_model"]
 
 
-@asks(CARRIER, UNTRAINED, SYMBOLS, ONE_LAYOUT)
+@asks(ONE_MODEL, CARRIER, UNTRAINED, SYMBOLS, ONE_LAYOUT)
 def vocabulary(subject: Subject) -> Vocabulary:
     """What the model's read-out makes of the task vector of each layer; see `Vocabulary`.
 

@@ -51,8 +51,8 @@ class HeadWeights(Protocol):
         ...
 
     @property
-    def b_O(self) -> Tensor:
-        """What is added whatever the heads see, "d_model"."""
+    def b_O(self) -> Tensor | None:
+        """What is added whatever the heads see, "d_model"; None is nothing."""
         ...
 
 

@@ -24,8 +24,8 @@ def plot_information_flow(
 
     Above: which share of the saliency of all y goes to their own examples, and which share of the
     last carrier's goes to the y. Middle: whether the y of later examples weigh more for the
-    carrier. Dotted: before training. Below: recovery with the vector of the layer that a block
-    leads to; below -1 it is cut off.
+    carrier. Dotted: before training. Below: recovery with the vector of each layer, block b
+    leading from layer b to layer b + 1; below -1 it is cut off.
 
     Args:
         results: one, or several by name.

@@ -29,13 +29,15 @@ class DemonstrationWeights(Result):
 
         - `order`: Spearman's correlation of the two; 1 if each example weighs more than the one
           before, and its interval is over seeds and episodes.
-        - `last_over_first`: ratio of the mean shifts of the last example and the first.
+        - `last_over_first`: ratio of the mean shifts of the last example and the first; nan where
+          neither moves the vector.
         """
         drawn, mean = seed_resampled_means(self._values()), self._values().mean((0, 1))
-        order, ratio = rank_trend(mean[None])[0], mean[-1] / mean[0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio, ratios = mean[-1] / mean[0], drawn[:, -1] / drawn[:, 0]
         spread = {
-            "order": (order, interval(rank_trend(drawn))),
-            "last_over_first": (ratio, interval(drawn[:, -1] / drawn[:, 0])),
+            "order": (rank_trend(mean[None])[0], interval(rank_trend(drawn))),
+            "last_over_first": (ratio, interval(ratios)),
         }
         return score_table(
             {

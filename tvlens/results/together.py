@@ -25,8 +25,8 @@ def runs_together(results: Sequence[Result], kind: Sequence[str]) -> xr.Dataset:
     tests = {tuple(each.data.attrs.get(name) for name in SAME) for each in results}
     if len(tests) != 1:
         raise InputError(
-            f"Expected results on the same episodes of one task, got {len(tests)} different tests. "
-            "Test all models with one `Test`."
+            f"Expected results on the same episodes of one task, got {len(results)} results of "
+            f"{len(tests)} different tests. Test all models with one `Test`."
         )
     kinds = [run for each in results for run in set(_kinds(each, kind))]
     twice = {run for run in kinds if kinds.count(run) > 1}

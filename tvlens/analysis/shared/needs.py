@@ -65,6 +65,15 @@ def missing(analysis: Callable[..., Any], subject: Subject) -> list[str]:
     return [reason for reason in reasons if reason is not None]
 
 
+def _several(subject: Subject) -> str | None:
+    if len(subject.models) == 1:
+        return None
+    return (
+        f"This asks one model, and the subject has {len(subject.models)} that differ in their "
+        "seed. Ask each by itself: `subject.alone(0)`, ..."
+    )
+
+
 def _no_carrier(subject: Subject) -> str | None:
     try:
         subject.carrier  # noqa: B018
@@ -266,6 +275,8 @@ def _few(subject: Subject) -> Any:
     return sample_episodes(subject.task, 2, 2, generator=generator)
 
 
+ONE_MODEL = Need(_several)
+"""A single model."""
 CARRIER = Need(_no_carrier)
 """A token that holds the task vector."""
 CARRIER_IN_EVERY_PROMPT = Need(_carrier_late)
