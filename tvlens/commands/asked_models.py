@@ -11,7 +11,6 @@ from tvlens.base.devices import choose_device
 from tvlens.base.errors import InputError
 from tvlens.commands.own_kinds import own_kinds
 from tvlens.commands.parsing import Kinds, Quiet
-from tvlens.prompts import Format
 from tvlens.studies.question import Question
 from tvlens.subjects import Subject, Test
 from tvlens.training.run import Run, seeds_subject
@@ -71,7 +70,7 @@ def named_models(models: Sequence[str]) -> dict[str, str | Path]:
     return named
 
 
-def shipped(format: type[Format]) -> list[str]:
+def shipped(format: type) -> list[str]:
     """Names of the models that ship whose prompts are of one kind of format."""
     runs = {name: load_pretrained(name, device="cpu") for name in list_pretrained()}
     return [name for name, run in runs.items() if isinstance(run.experiment.format, format)]
