@@ -8,7 +8,7 @@ LEGACY ?= .venv-transformer-lens-3
 .PHONY: demo test test-slow check docs pictures zoo zoo-linear bench bench-legacy clean
 
 demo: $(VENV)/installed
-	$(BIN)/python analyses/locality_sweep.py
+	$(BIN)/tvlens locality-sweep
 
 test: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
@@ -24,13 +24,13 @@ check: $(VENV)/installed-dev
 
 # The site, in docs/_build/html. It makes the report of the gallery and the figures of the theory, and
 # runs the tutorials: some minutes, and less when the code is what it was.
+OTHER_MODELS = vocabulary bijections emergence linear-risk dropout-risk demonstration-weights \
+               demonstration-value rank-sweep learned-structure risk-landscape \
+               linear-theory task-vector-limits
 docs: $(VENV)/installed-docs
-	OMP_NUM_THREADS=1 $(BIN)/python analyses/report.py --out docs/_build/report
-	OMP_NUM_THREADS=1 $(BIN)/python analyses/vocabulary.py -q --out docs/_build/report
-	OMP_NUM_THREADS=1 $(BIN)/python analyses/bijections.py -q --out docs/_build/report
-	OMP_NUM_THREADS=1 $(BIN)/python analyses/emergence.py -q --out docs/_build/report --runs docs/_build/runs
-	OMP_NUM_THREADS=1 $(BIN)/python analyses/linear_theory.py -q --out docs/_build/report
-	OMP_NUM_THREADS=1 $(BIN)/python analyses/task_vector_limits.py -q --out docs/_build/report
+	OMP_NUM_THREADS=1 $(BIN)/tvlens report --out docs/_build/report
+	for question in $(OTHER_MODELS); do \
+	    OMP_NUM_THREADS=1 $(BIN)/tvlens $$question -q --out docs/_build/report || exit 1; done
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -d docs/_build/doctrees docs docs/_build/html
 
 # The pictures of README and docs, from models that ship. Needs Chrome or Chromium.
@@ -43,7 +43,7 @@ ZOO = linear-vanilla linear-tvp linear-arrow-vanilla linear-arrow-tvp \
       bijections-vanilla relations-vanilla relations-tvp
 zoo: $(VENV)/installed
 	printf '%s\n' $(ZOO) | OMP_NUM_THREADS=1 xargs -P 2 -I NAME \
-	    $(BIN)/python analyses/train.py --preset NAME-small --out runs/zoo/NAME --resume
+	    $(BIN)/tvlens train --preset NAME-small --out runs/zoo/NAME --resume
 
 # The same for the linear transformers that ship: each seed alone or in one batch, as it was.
 zoo-linear: $(VENV)/installed

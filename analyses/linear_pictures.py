@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from linear_zoo import shipped
 
 import tvlens as tvl
 from tvlens.analysis.demonstration_value import measure_demonstration_value
@@ -17,6 +16,9 @@ from tvlens.analysis.dropout_risk import measure_dropout_risk
 from tvlens.analysis.linear_risk import measure_linear_risk
 from tvlens.analysis.rank_sweep import item_tests, measure_rank_sweep
 from tvlens.analysis.risk_landscape import measure_risk_landscape
+from tvlens.commands.asked_models import shipped
+from tvlens.studies.chapters.shipped import TASK, models
+from tvlens.studies.chapters.weights import structure
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

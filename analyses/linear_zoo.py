@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tvlens as tvl
 from tvlens.base.progress import progress
+from tvlens.commands.asked_models import shipped
 from tvlens.commands.endings import plain_errors, quietly
 from tvlens.commands.parsing import Quiet, parse
 
@@ -22,13 +23,6 @@ What is there already is left alone, so it goes on where it was interrupted. Abo
 each seed on one core; --only takes names.
 
 Example: python analyses/linear_zoo.py --only triplet-2x5 --out runs/zoo-linear"""
-
-
-def shipped(format: type[tvl.Format]) -> list[str]:
-    """Names of the models that ship whose prompts are of one kind of format."""
-    names = tvl.list_pretrained()
-    runs = {name: tvl.load_pretrained(name, device="cpu") for name in names}
-    return [name for name in names if isinstance(runs[name].experiment.format, format)]
 
 
 @dataclass(frozen=True)

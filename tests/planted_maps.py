@@ -44,6 +44,8 @@ class PlantedMaps(HookedRootModule):
     on that of its own query alone.
     """
 
+    causal = True
+
     def __init__(self, size: int, learn_layer: int, answer_layer: int, n_layers: int = 2) -> None:
         super().__init__()
         self.size = size

@@ -90,7 +90,7 @@ def test_a_question_is_asked_and_drawn_again(question: Question, tmp_path: Path)
         run_command("train", *SMALL, "--snapshots", 3, "-q", "--out", tmp_path / "run")
         model = (str(tmp_path / "run"),)
     if "functions" in question.options:
-        extra = ("--functions", 10, "--contexts", 4)
+        extra = ("--functions", 10, "--contexts", 12)
     if question.name in ("disentanglement", "distribution_shifts"):
         size = 80
     command, out = question.name.replace("_", "-"), tmp_path / "out"
@@ -134,7 +134,7 @@ def test_a_command_leaves_a_page_a_table_and_results_of_each_model(tmp_path: Pat
         (["--replot", "nowhere.nc"], "There is no file nowhere.nc"),
         (["--replot", "FILE"], "FILE is not a readable netCDF-4 file"),
         (["offset-tvp", "--layer", 9], "boundaries 0..3"),
-        (["FOLDER"], "no finished run"),
+        (["FOLDER"], "has no experiment.json"),
         (["./none"], "no folder"),
         (["offset-tvp", "--out", "FILE"], "Give another output folder"),
         (["offset-tvp", "--kinds", "mytask.py"], "FILE.py:CLASS"),

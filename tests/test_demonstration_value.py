@@ -225,7 +225,7 @@ def test_on_one_line_the_direction_is_four_times_the_wrong_signs():
     task, model = CollinearRegression(D), random_model(2)
     episodes, queries = data(task, 256)
     result = measure_demonstration_value([model], task, episodes, queries, generator=rng(1))
-    asked = asking(episodes, queries)
+    asked = episodes.asking(queries)
     means = result.context_errors().estimate.sel(selection="all seeds", missing="cut")
     for examples in range(1, N + 1):
         answers = context_answers(model, asked, examples, Missing.CUT)

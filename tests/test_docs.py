@@ -5,12 +5,13 @@ import re
 import pytest
 from linear_pictures import LINEAR_PICTURES
 from pictures import PICTURES
-from study import shipped
 
 import tvlens as tvl
 import tvlens.models
 import tvlens.tasks
 from tests.readme_example import ROOT, python_blocks
+from tvlens.commands.asked_models import shipped
+from tvlens.studies.questions import QUESTIONS
 
 SCRIPTS = [file.stem for file in (ROOT / "analyses").glob("*.py") if "__main__" in file.read_text()]
 PAGES = (
@@ -96,12 +97,16 @@ def test_pictures_of_the_pages_can_be_drawn_again() -> None:
 
 def test_the_gallery_asks_every_question_once() -> None:
     text = (ROOT / "docs/gallery.md").read_text()
-    every = tvl.plots.QUESTIONS | tvl.plots.LINEAR_QUESTIONS
-    titles = [question.title for question in every.values()]
+    titles = [question.title for question in QUESTIONS.values()]
     assert re.findall(r"^## (.*)$", text, flags=re.M) == titles
-    shown = re.findall(r"^show\(tvl\.(\w+), \"(\w+)\"\)$", text, flags=re.M)
-    assert [kind for kind, _ in shown] == [kind.__name__ for kind in tvl.plots.QUESTIONS]
-    assert all(f"`python analyses/{name}.py`" in text for _, name in shown)
-    measured = re.findall(r"^measured\(tvl\.(\w+), \"(\w+)\"\)$", text, flags=re.M)
-    assert [kind for kind, _ in measured] == [k.__name__ for k in tvl.plots.LINEAR_QUESTIONS]
-    assert all(f"`tvl.analysis.{name}`" in text for _, name in measured)
+    assert re.findall(r"^show\(\"(\w+)\"\)$", text, flags=re.M) == list(QUESTIONS)
+    assert all(f"`tvlens {each.replace('_', '-')}`" in text for each in QUESTIONS)
+
+
+def test_the_site_has_answers_to_every_question() -> None:
+    """One report asks the default pair, and `make docs` names all that ask other models."""
+    text = (ROOT / "Makefile").read_text()
+    (named,) = re.findall(r"^OTHER_MODELS = ((?:.*\\\n)*.*)$", text, flags=re.M)
+    pair = QUESTIONS["locality_map"].models
+    others = {name for name, each in QUESTIONS.items() if each.models != pair}
+    assert others <= {each.replace("-", "_") for each in named.replace("\\", "").split()}

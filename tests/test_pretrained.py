@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from linear_zoo import shipped
-from study import shipped
 from torch import Tensor
 
 import tvlens as tvl
 from tvlens.analysis.bijections import measure_bijections
+from tvlens.analysis.icl_curve import measure_icl_curve
+from tvlens.commands.asked_models import shipped
+from tvlens.training.linear_presets import linear_presets
 
 PAIRS = {"linear", "linear-arrow", "sinusoid", "offset", "relations"}
 

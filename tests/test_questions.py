@@ -93,7 +93,8 @@ def test_models_share_figures_only_with_their_family(planted_map: tvl.LocalityMa
 def test_a_study_asks_what_applies_and_says_why_it_left_the_rest() -> None:
     study = tvl.study(planted_subject())
     assert set(study.results) | set(study.skipped) == set(QUESTIONS)
-    assert study["locality_map"].best_layer() == 1
+    found = study["locality_map"]
+    assert isinstance(found, tvl.LocalityMap) and found.best_layer() == 1
     assert not set(study.results) & {"vocabulary", "bijections", "emergence", "linear_risk"}
     assert "task on numbers" in study.skipped["vocabulary"]
     assert "attention patterns" in study.skipped["attention_map"]

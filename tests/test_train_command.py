@@ -44,7 +44,8 @@ def test_training_leaves_a_run(tmp_path: Path):
     assert "5/5" in ended.error
     run = tvl.load_run(tmp_path / "run", device="cpu")
     assert run.experiment.train.steps == 5
-    assert run.experiment.model.d_model == 16
+    model = run.experiment.model
+    assert isinstance(model, tvl.TransformerConfig) and model.d_model == 16
     assert run.experiment.task == PRESETS["linear-tvp-small"].task
     assert run.history.data.step.values.tolist() == [3, 5]
 

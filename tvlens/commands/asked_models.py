@@ -14,7 +14,7 @@ from tvlens.commands.parsing import Kinds, Quiet
 from tvlens.studies.question import Question
 from tvlens.subjects import Subject, Test
 from tvlens.training.run import Run, seeds_subject
-from tvlens.training.runs import list_pretrained, load_seeds
+from tvlens.training.runs import list_pretrained, load_pretrained, load_seeds
 
 Sources = Mapping[str, str | Path]
 """Names of models that ship and run folders, by what they are called."""
@@ -68,6 +68,12 @@ def named_models(models: Sequence[str]) -> dict[str, str | Path]:
             raise InputError(f"Two models are called {name!r}; rename one of the folders.")
         named[name] = model if shipped else Path(model)
     return named
+
+
+def shipped(format: type) -> list[str]:
+    """Names of the models that ship whose prompts are of one kind of format."""
+    runs = {name: load_pretrained(name, device="cpu") for name in list_pretrained()}
+    return [name for name, run in runs.items() if isinstance(run.experiment.format, format)]
 
 
 def loaded(sources: Sources, asked: Asked) -> dict[str, list[Run]]:

@@ -9,12 +9,13 @@ import pandas as pd
 from tvlens.analysis import icl_curve
 from tvlens.base.errors import InputError
 from tvlens.base.progress import progress
+from tvlens.commands.asked_models import shipped
 from tvlens.commands.endings import quietly
 from tvlens.commands.parsing import Quiet, parse
-from tvlens.models import HookedTransformer
+from tvlens.prompts import TokenFormat
 from tvlens.results import interval, resampled_means
 from tvlens.training.run import Run
-from tvlens.training.runs import list_pretrained, load_pretrained
+from tvlens.training.runs import load_pretrained
 
 DESCRIPTION = """Measure the softmax models that ship against what they were trained for.
 
@@ -53,9 +54,9 @@ def check(arguments: Sequence[str]) -> None:
 
 def checked(config: Check) -> pd.DataFrame:
     """A row for each quantity of each model."""
-    runs = {name: load_pretrained(name, device=config.device) for name in list_pretrained()}
-    names = [name for name, run in runs.items() if isinstance(run.model, HookedTransformer)]
-    means = {name: measure(runs[name], config) for name in progress(names, "measuring")}
+    names = shipped(TokenFormat)
+    runs = {name: load_pretrained(name, device=config.device) for name in names}
+    means = {name: measure(run, config) for name, run in progress(runs.items(), "measuring")}
     rows = []
     for name in names:
         for quantity, values, target, holds in quantities(name, means):
@@ -74,9 +75,11 @@ def checked(config: Check) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def measure(run: Run[HookedTransformer], config: Check) -> Means:
+def measure(run: Run, config: Check) -> Means:
     """Mean errors of one model at the longest context."""
-    subject = run.subject(episodes=config.episodes, layer=run.model.n_layers - 1, seed=config.seed)
+    subject = run.subject(
+        episodes=config.episodes, layer=run.experiment.model.n_layers - 1, seed=config.seed
+    )
     curve = icl_curve(subject)
     errors = curve.data.isel(examples=-1)
     longest = {str(each): errors[each].values for each in errors}

@@ -1,9 +1,11 @@
 """How arguments are read: every field of a frozen dataclass is an option."""
 
 from collections.abc import Sequence
+from dataclasses import is_dataclass, replace
 from typing import Annotated, TypeVar
 
 import tyro
+from typing_extensions import is_protocol
 
 from tvlens.base.errors import did_you_mean
 from tvlens.prompts import FORMATS, ColumnFormat, Format, TokenFormat
@@ -39,14 +41,25 @@ def parse(
 
 
 def _registry() -> tyro.constructors.ConstructorRegistry:
-    """Prompt formats are named on the command line, not spelled out."""
+    """Prompt formats are named on the command line, not spelled out; and where a protocol stands
+    for several classes, such as `ModelConfig`, the options are those of the default's class.
+    """
     registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.struct_rule
+    def as_its_default(
+        info: tyro.constructors.StructTypeInfo,
+    ) -> tyro.constructors.StructConstructorSpec | None:
+        if not is_protocol(info.type) or not is_dataclass(info.default):
+            return None
+        found = registry.get_struct_spec(replace(info, type=type(info.default)))
+        return found if isinstance(found, tyro.constructors.StructConstructorSpec) else None
 
     @registry.primitive_rule
     def format_by_name(
         info: tyro.constructors.PrimitiveTypeInfo,
     ) -> tyro.constructors.PrimitiveConstructorSpec | None:
-        if info.type not in (TokenFormat, ColumnFormat, Format):
+        if info.type not in (Format, TokenFormat, ColumnFormat):
             return None
         names = [each.name for each in FORMATS]
         return tyro.constructors.PrimitiveConstructorSpec(

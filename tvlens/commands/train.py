@@ -96,10 +96,9 @@ def conduct(config: Training) -> None:
 
 
 def latest_losses(state: TrainState) -> dict[str, str]:
-    """The last means that were logged, over all models that train; without what is not trained."""
-    step = state.rows[-1][0]
-    last = np.array([row for row in state.rows if row[0] == step]).mean(0)
-    losses = {"icl": last[2], "tvp": last[3]}
+    """The last means that were logged, over all seeds; without what is not trained."""
+    last = state.rows[-1]
+    losses = {"icl": np.mean(last.icl), "tvp": np.mean(last.tvp)}
     return {name: f"{loss:.4f}" for name, loss in losses.items() if not np.isnan(loss)}
 
 

@@ -168,7 +168,7 @@ def load_snapshots(
     folder, chosen = Path(folder), choose_device(device)
     if not snapshot_files(folder):
         raise InputError(
-            f"{folder} has no snapshots. Train with `analyses/train.py --snapshots 24`, or "
+            f"{folder} has no snapshots. Train with `tvlens train --snapshots 24`, or "
             "`train_run(.., snapshots=24)`."
         )
     experiment, _ = _read(folder, own_kinds)
@@ -220,10 +220,10 @@ def _load_runs(folder: Path, device: str | None, own_kinds: Iterable[type]) -> l
 def _check_finished(folder: Path) -> None:
     if not (folder / EXPERIMENT).is_file():
         what = "no folder" if not folder.exists() else f"no run: it has no {EXPERIMENT}"
-        raise InputError(f"{folder} is {what}. A run folder is made by `analyses/train.py`.")
+        raise InputError(f"{folder} is {what}. A run folder is made by `tvlens train`.")
     if not is_finished(folder):
         raise InputError(
-            f"The run in {folder} is not finished; continue it with `analyses/train.py --resume`."
+            f"The run in {folder} is not finished; continue it with `tvlens train --resume`."
         )
 
 
