@@ -16,6 +16,7 @@ from sizes import Size
 from timing import Where
 
 from tests.running import Script
+from tvlens.analysis.locality_map import measure_locality_map
 
 TINY = ["--d-model", "16", "--examples", "3"]
 
@@ -111,7 +112,7 @@ def test_flops_are_those_of_the_formulas() -> None:
     ends = 2 * rows * width * (forward.d_in + 1)
     assert count_flops(lambda: forward(inputs)) == blocks + ends
     # One map runs the context of both models.
-    assert count_flops(size.map(locality_map, torch.device("cpu"))) > 2 * (blocks + ends)
+    assert count_flops(size.map(measure_locality_map, torch.device("cpu"))) > 2 * (blocks + ends)
 
 
 def test_operators_are_profiled_and_written(script: Script, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from sizes import Size
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import tvlens as tvl
+from tvlens.analysis.locality_map import measure_locality_map
 from tvlens.prompts import ZXY
 from tvlens.training.experiment import Batch, Experiment
 from tvlens.training.loop import TrainState, training_step
@@ -45,21 +46,22 @@ def operators(run: Callable[[], object]) -> int:
 
 def forward_flops(size: Size, prompted: int = 0) -> int:
     """What one pass over a batch must compute: all of the lower blocks, of the last one the answers
-    and everybody's keys and values, and likewise for `prompted` zero-shot prompts of two tokens,
-    whose vector is written before the last block.
+    and everybody's keys and values.
+
+    `prompted` zero-shot prompts of two tokens, whose vector is written before the last block, stand
+    behind the context. Below their layer only x is another in each, and z runs once.
     """
     experiment = size.experiment()
     format, shots, width = ZXY, size.examples + 1, size.d_model
     d_in = format.d_in(experiment.task.d_x, experiment.task.d_y)
-    tokens, below = size.tokens, size.n_layers - 1
+    below, answers = size.n_layers - 1, shots + prompted
+    low = size.tokens + prompted + (prompted > 0)
+    high = size.tokens + 2 * prompted
     whole, keys = 24 * width**2, 4 * width**2
-    context = tokens * (2 * d_in * width + below * whole + keys)
-    context += shots * (whole - keys + 2 * width)
-    context += 4 * width * (below * tokens**2 + shots * tokens)  # attention
-    # Below its layer the first token of a zero-shot prompt is the same in all: it is not counted.
-    query = 2 * d_in * width + below * (whole + keys) + whole + keys + 2 * width
-    query += 4 * width * 2 * size.n_layers
-    return size.batch * (context + prompted * query)
+    tokens = low * (2 * d_in * width + below * whole) + high * keys
+    tokens += answers * (whole - keys + 2 * width)
+    attention = 4 * width * (below * low**2 + answers * high)
+    return size.batch * (tokens + attention)
 
 
 @pytest.mark.parametrize("k", [0, 4], ids=["ICL loss", "ICL and TVP loss"])
@@ -85,10 +87,10 @@ def test_the_backward_pass_costs_twice_the_forward_pass() -> None:
 
 def test_the_tvp_loss_adds_little() -> None:
     vanilla, tvp = (count_flops(STEP.step(CPU, tvp_weight=weight)) for weight in (0.0, 1.0))
-    assert tvp / vanilla <= 1.12
+    assert tvp / vanilla <= 1.15
 
 
-@pytest.mark.parametrize(("weight", "most"), [(0.0, 810), (1.0, 1550)])
+@pytest.mark.parametrize(("weight", "most"), [(0.0, 810), (1.0, 950)])
 def test_a_step_runs_no_more_operators_than_it_did(weight: float, most: int) -> None:
     step = STEP.step(CPU, tvp_weight=weight)
     step()  # The optimiser's state is made in the first step.
@@ -97,13 +99,13 @@ def test_a_step_runs_no_more_operators_than_it_did(weight: float, most: int) -> 
 
 def test_a_map_computes_a_fraction_of_what_a_loop_over_its_cells_does() -> None:
     size = Size(d_model=16, batch=4)
-    flops = count_flops(size.map(locality_map, CPU))
+    flops = count_flops(size.map(measure_locality_map, CPU))
     assert count_flops(size.map(hook_loop, CPU)) >= 3.4 * flops
     assert count_flops(size.map(partial(hook_loop, cached=False), CPU)) >= 16 * flops
 
 
 def test_a_map_runs_no_more_operators_than_it_did() -> None:
-    assert operators(Size(batch=4).map(locality_map, CPU)) <= 3300
+    assert operators(Size(batch=4).map(measure_locality_map, CPU)) <= 3300
 
 
 def linear_step(examples: int, seeds: int = 1) -> Callable[[], object]:

@@ -328,7 +328,7 @@ def test_the_noise_that_a_vector_carries_lowers_its_r2() -> None:
         (4, 4, {}, "at least 5 functions .* got 4"),
         (8, 3, {}, "at least 4 contexts each, got 8 with 3 at least"),
         (8, 4, {"folds": 2}, "at least 3 folds.*got 2"),
-        (8, 4, {"layer": 5}, "no layer 5; the layers are 0 to 4"),
+        (8, 4, {"layer": 5}, r"Layer 5 is out of range.*0\.\.4"),
     ],
 )
 def test_what_can_not_be_probed_is_refused(

@@ -65,7 +65,7 @@ def test_columns_keep_the_positions_of_the_end() -> None:
 @pytest.mark.parametrize("layer", [1])
 def test_prompting_triplets_is_the_corrected_injection(layer: int) -> None:
     """The same vectors, and the same answers, as by the road of linear transformers alone."""
-    run = tvl.load_pretrained_linear("triplet-2x5-keep80")[0]
+    run = tvl.load_pretrained("triplet-2x5-keep80")
     generator = Generator().manual_seed(0)
     episodes = tvl.sample_episodes(run.experiment.task, 64, 6, generator=generator)
     queries = tvl.fresh_queries(run.experiment.task, episodes, generator=generator)

@@ -7,8 +7,8 @@ from torch import Generator, Tensor
 from torch.testing import assert_close
 
 from tvlens.base.errors import InputError
-from tvlens.interventions.patching import Site
-from tvlens.interventions.task_vectors import prompted_outputs, task_vector_predictions
+from tvlens.interventions.patching import Site, write
+from tvlens.interventions.task_vectors import task_vector_predictions
 from tvlens.models import HookedTransformer, Positions, TransformerConfig
 from tvlens.prompts import ARROW, TOKEN_FORMATS, XY, XYZ, ZXY, Episodes, PositionIds, TokenFormat
 from tvlens.tasks import (
@@ -195,7 +195,7 @@ def test_a_tvp_loss_from_a_cache_would_never_form_the_vector():
         _, cache = model.run_with_cache(prompt.inputs, prompt.position_ids)
         vector = cache["blocks.1.hook_resid_pre"][:, prompt.places(ZXY.carrier).positions()[-1:]]
         zero_shot = ZXY.zero_shot(episodes, torch.tensor([[SHOTS - 1]]))
-        outputs = prompted_outputs(model, ZXY, zero_shot, vector, 1)
+        outputs = write(model, zero_shot, Site(1, ZXY.carrier), vector)[:, -1:]
         return TASK.loss(outputs, episodes.target[:, -1:]).mean() / TASK.scale
 
     last = dataclasses.replace(TVP, lengths=LastLength())

@@ -19,11 +19,7 @@ from tvlens.interventions.patching import (
     write,
     write_all,
 )
-from tvlens.interventions.task_vectors import (
-    carrier_vectors,
-    prompted_outputs,
-    task_vector_predictions,
-)
+from tvlens.interventions.task_vectors import task_vector_predictions
 from tvlens.models import HookedTransformer, Positions
 from tvlens.prompts import (
     ARROW,
@@ -215,25 +211,6 @@ def test_a_vector_on_the_only_token_of_a_prompt_replaces_the_query(layer: int):
     first = task_vector_predictions(model, XY, episodes, episodes, site)
     second = task_vector_predictions(model, XY, episodes, queries, site)
     assert_close(first, second, rtol=0, atol=1e-6)
-
-
-@each_format
-@each_kind
-@pytest.mark.parametrize(("dtype", "atol"), [(torch.float32, 1e-5), (torch.float64, 1e-13)])
-def test_the_fast_path_is_the_definition(
-    format: TokenFormat, positions: Positions, dtype: torch.dtype, atol: float
-):
-    model, (episodes, queries) = random_model(format, positions, dtype), data()
-    prompt = format.context(episodes)
-    lengths = torch.arange(format.first_length(format.carrier), SHOTS)[None]
-    for layer, position_ids in itertools.product(LAYERS, PositionIds):
-        residual = model(prompt.inputs, prompt.position_ids, stop_at_layer=layer)
-        vectors = carrier_vectors(format, prompt, residual, lengths)
-        zero_shot = format.zero_shot(queries, lengths, position_ids)
-        fast = prompted_outputs(model, format, zero_shot, vectors, layer)
-        site = Site(layer, format.carrier)
-        slow = task_vector_predictions(model, format, episodes, queries, site, position_ids)
-        assert_close(fast, slow, rtol=0, atol=atol)
 
 
 @each_format

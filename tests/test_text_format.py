@@ -7,7 +7,6 @@ import torch
 import tvlens as tvl
 from tests.tiny_llama import TEMPLATE, WORDS, TinyLlama, ids, text_format, tiny_llama
 from tvlens.analysis.icl_curve import measure_icl_curve
-from tvlens.analysis.patch_map import measure_patch_map
 from tvlens.analysis.shared.locality import measure_locality_map
 from tvlens.analysis.transfer import measure_transfer
 from tvlens.prompts import Episodes, PositionIds, Role, TextFormat

@@ -10,17 +10,14 @@ from importlib.metadata import version
 import torch
 
 from tvlens.interventions.patching import Site, read, write
-from tvlens.interventions.task_vectors import (
-    carrier_vectors,
-    prompted_outputs,
-    task_vector_predictions,
-)
+from tvlens.interventions.task_vectors import task_vector_predictions
 from tvlens.models import HookedTransformer, TransformerConfig
 from tvlens.prompts import ZXY, Role
 from tvlens.tasks import sample_episodes
 from tvlens.training.experiment import Experiment, TrainConfig
 from tvlens.training.icl_objective import ICLObjective
 from tvlens.training.loop import TrainState, training_steps
+from tvlens.training.packed_pass import packed_outputs
 
 LAYER = 1
 EXPERIMENT = Experiment(
@@ -50,13 +47,12 @@ def check_prompting(model: HookedTransformer) -> float:
     hooked = task_vector_predictions(model, ZXY, episodes, episodes, site)
 
     context, lengths = ZXY.context(episodes), torch.arange(episodes.shots)[None]
-    residual = model(context.inputs, context.position_ids, stop_at_layer=LAYER)
-    vectors = carrier_vectors(ZXY, context, residual, lengths.expand(episodes.batch, -1))
     zero_shot = ZXY.zero_shot(episodes, lengths)
-    fast = prompted_outputs(model, ZXY, zero_shot, vectors, LAYER)
+    per_row = lengths.expand(episodes.batch, -1)
+    fast = packed_outputs(model, ZXY, context, zero_shot, per_row, LAYER).prompted
     torch.testing.assert_close(hooked, fast, atol=1e-5, rtol=0)
 
-    assert torch.equal(read(model, context, site), vectors)
+    vectors = read(model, context, site)
     plain = model(context.inputs, context.position_ids)
     torch.testing.assert_close(write(model, context, site, vectors), plain, atol=1e-5, rtol=0)
     assert (write(model, context, site, -vectors) - plain).abs().max() > 1e-3

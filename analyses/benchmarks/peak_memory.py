@@ -13,8 +13,10 @@ from hook_loop import hook_loop
 from sizes import Size
 from timing import parse, plain_errors
 
+from tvlens.analysis.locality_map import measure_locality_map
+
 CONTESTANTS = {
-    "tvlens": locality_map,
+    "tvlens": measure_locality_map,
     "cached loop": partial(hook_loop, cached=True),
     "loop per cell": partial(hook_loop, cached=False),
 }

@@ -13,6 +13,7 @@ from timing import Where, parse, plain_errors, save
 from torch.profiler import ProfilerActivity, profile
 
 from tvlens import InputError
+from tvlens.analysis.locality_map import measure_locality_map
 
 TOP = 12
 
@@ -38,7 +39,7 @@ def main(config: Config) -> None:
     works: dict[str, Callable[[], object]] = {
         "ICL step": config.step.step(device),
         "ICL + TVP step": config.step.step(device, tvp_weight=1.0),
-        "locality map": config.map.map(locality_map, device),
+        "locality map": config.map.map(measure_locality_map, device),
     }
     content: dict[str, object] = {"step": asdict(config.step), "map": asdict(config.map)}
     figure = go.Figure()

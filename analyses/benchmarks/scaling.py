@@ -16,6 +16,8 @@ from sizes import Size
 from timing import Where, in_turn, parse, plain_errors, save, seconds_of
 from torch.utils import flop_counter
 
+from tvlens.analysis.locality_map import measure_locality_map
+
 DESCRIPTION = """How the cost of a training step and of a locality map grows with width, context,
 depth and batch, each varied alone.
 
@@ -112,7 +114,7 @@ def measure(
 def work_of(size: Size, work: str, device: torch.device) -> Callable[[], object]:
     """One of the things whose cost is measured."""
     if work == "locality map":
-        return size.map(locality_map, device)
+        return size.map(measure_locality_map, device)
     return size.step(device, tvp_weight=float("TVP" in work))
 
 

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from tvlens.base.config import kind
 from tvlens.base.errors import InputError
 from tvlens.models.protocol import ModelConfig, check_causal
-from tvlens.prompts import Episodes, Format, PositionIds
+from tvlens.prompts import Episodes, Format, PositionIds, aligned
 from tvlens.tasks import Task, fresh_queries
 from tvlens.training.objectives import Draws, Losses
 
@@ -167,7 +167,7 @@ class ICLObjective:
         The ICL loss is the mean over context lengths 0 .. shots - 1.
         """
         # Describing an experiment needs no TransformerLens.
-        from tvlens.interventions.task_vectors import carrier_vectors, prompted_outputs
+        from tvlens.training.packed_pass import packed_outputs
 
         check_causal(model, "The ICL loss of all context lengths in one pass")
         prompt = format.context(episodes)
@@ -177,19 +177,19 @@ class ICLObjective:
             icl = task.loss(outputs, episodes.target).mean() / task.scale
             return Losses(icl, icl, torch.full_like(icl, torch.nan))
 
-        layer, lengths = self.tvp_layer, draws["lengths"]
-        residual = model(prompt.inputs, prompt.position_ids, stop_at_layer=layer)
-        outputs = model(residual, prompt.position_ids, start_at_layer=layer, only=answers)
-        icl = task.loss(outputs, episodes.target).mean() / task.scale
-
-        queries = episodes
+        queries, lengths = episodes, draws["lengths"]
         if self.query is Query.FRESH:
             queries = Episodes(draws["x"], draws["y"], draws["target"], draws["params"])
-        vectors = carrier_vectors(format, prompt, residual, lengths)
-        if self.stop_gradient:
-            vectors = vectors.detach()
-        zero_shot = format.zero_shot(queries, lengths, self.position_ids)
-        prompted = prompted_outputs(model, format, zero_shot, vectors, layer)
+        outputs = packed_outputs(
+            model,
+            format,
+            aligned(prompt),
+            aligned(format.zero_shot(queries, lengths, self.position_ids)),
+            lengths,
+            self.tvp_layer,
+            stop_gradient=self.stop_gradient,
+        )
+        icl = task.loss(outputs.context, episodes.target).mean() / task.scale
         targets = queries.target.take_along_dim(lengths[..., None], dim=1)
-        tvp = task.loss(prompted, targets).mean() / task.scale
+        tvp = task.loss(outputs.prompted, targets).mean() / task.scale
         return Losses(icl + self.tvp_weight * tvp, icl, tvp)

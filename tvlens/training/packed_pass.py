@@ -19,10 +19,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tvlens.interventions.task_vectors import carrier_vectors
 from tvlens.models import HookedTransformer
 from tvlens.models.hooked_transformer import attention_mask
-from tvlens.prompts import AlignedPrompt, Role, TokenFormat
+from tvlens.prompts import AlignedPrompt, Format, Role, carrier_of
 
 
 class PackedOutputs(NamedTuple):
@@ -36,7 +35,7 @@ class PackedOutputs(NamedTuple):
 
 def packed_outputs(
     model: HookedTransformer,
-    format: TokenFormat,
+    format: Format,
     context: AlignedPrompt,
     zero_shot: AlignedPrompt,
     lengths: Int[Tensor, "#batch length"],
@@ -47,8 +46,9 @@ def packed_outputs(
     """Answers in a context, and to zero-shot prompts that get its task vectors at `layer`.
 
     Args:
-        context: from `TokenFormat.context`.
-        zero_shot: from `TokenFormat.zero_shot`, for the same `lengths`.
+        format: of both; its contexts are beginnings of longer ones.
+        context: from `format.context`.
+        zero_shot: from `format.zero_shot`, for the same `lengths`.
         lengths: how many examples each vector has seen.
         stop_gradient: whether no gradient flows through the vectors.
     """
@@ -69,7 +69,7 @@ def packed_outputs(
     inputs, ids = inputs.index_select(1, below.tokens), _position_ids(context, zero_shot, prompts)
     ids_below, ids_above = (ids.index_select(1, each.tokens) for each in (below, above))
     residual = model(inputs, ids_below, stop_at_layer=layer, mask=below.mask)
-    vectors = carrier_vectors(format, context, residual, lengths)
+    vectors = _carrier_vectors(format, context, residual, lengths)
     if stop_gradient:
         vectors = vectors.detach()
     residual = torch.cat([residual, vectors], dim=1).index_select(1, packing.sources)
@@ -118,7 +118,7 @@ class _Packing:
 
 @torch.compiler.assume_constant_result
 def _packing(
-    format: TokenFormat,
+    format: Format,
     context: tuple[Role, ...],
     zero_shot: tuple[Role, ...],
     equal_ids: bool,
@@ -132,7 +132,7 @@ def _packing(
 @functools.lru_cache(maxsize=64)
 @torch.inference_mode(False)  # Later steps train with the same mask.
 def _make_packing(
-    format: TokenFormat,
+    format: Format,
     context: tuple[Role, ...],
     zero_shot: tuple[Role, ...],
     equal_ids: bool,
@@ -182,3 +182,17 @@ def _make_packing(
         torch.tensor([begins[token] for token in above], device=device),
         slice(-roles.count(format.answer), None),
     )
+
+
+def _carrier_vectors(
+    format: Format,
+    context: AlignedPrompt,
+    residual: Float[Tensor, "batch position d_model"],
+    lengths: Int[Tensor, "#batch length"],
+) -> Float[Tensor, "batch length d_model"]:
+    """The task vectors of some context lengths, from a residual stream that begins with the
+    context.
+    """
+    carriers = context.places(carrier_of(format)).read(residual)
+    first = format.first_length(carrier_of(format))
+    return carriers.take_along_dim((lengths - first)[..., None], dim=1)
