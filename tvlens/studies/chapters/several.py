@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import xarray as xr
 
-from tvlens.analysis.several_vectors import several_vectors as measure_several_vectors
+from tvlens.analysis.several_vectors import measure_several_vectors
 from tvlens.plots import plot_several_vectors
 from tvlens.results import SeveralVectors
 from tvlens.studies.book import Chapter
