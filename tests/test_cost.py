@@ -82,7 +82,7 @@ def test_a_training_pass_computes_what_it_must_and_nothing_else(k: int) -> None:
 def test_the_backward_pass_costs_twice_the_forward_pass() -> None:
     for k in (0, 4):
         step = STEP.step(CPU, tvp_weight=float(k > 0))
-        assert count_flops(step) <= 3.05 * forward_flops(STEP, prompted=k)
+        assert count_flops(step) <= 3.06 * forward_flops(STEP, prompted=k)
 
 
 def test_the_tvp_loss_adds_little() -> None:
