@@ -17,8 +17,18 @@ from tvlens.analysis.linear_risk import measure_linear_risk
 from tvlens.analysis.rank_sweep import item_tests, measure_rank_sweep
 from tvlens.analysis.risk_landscape import measure_risk_landscape
 from tvlens.commands.asked_models import shipped
+from tvlens.results import (
+    DemonstrationValue,
+    DemonstrationWeights,
+    DropoutRisk,
+    LearnedStructure,
+    LinearRisk,
+    RankSweep,
+    RiskLandscape,
+)
 from tvlens.studies.chapters.shipped import TASK, models
 from tvlens.studies.chapters.weights import structure
+from tvlens.tasks import CollinearRegression
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -44,7 +54,7 @@ def sample(
     return tvl.sample_episodes(task, batch, shots, generator=generator), generator
 
 
-def linear_risk(device: torch.device) -> dict[str, tvl.LinearRisk]:
+def linear_risk(device: torch.device) -> dict[str, LinearRisk]:
     """All formats, depths and numbers of examples, of models without a variant."""
     names = [n for n in shipped(tvl.ColumnFormat) if n.count("-") == 1 and not n.endswith("x1")]
     some = [model for name in names for model in models(name, device)]
@@ -52,7 +62,7 @@ def linear_risk(device: torch.device) -> dict[str, tvl.LinearRisk]:
     return {"all plain models": measure_linear_risk(some, TASK, episodes)}
 
 
-def dropout_risk(device: torch.device) -> dict[str, tvl.DropoutRisk]:
+def dropout_risk(device: torch.device) -> dict[str, DropoutRisk]:
     """So many episodes that the gain can be seen."""
     episodes, generator = sample(6, 32768, device)
     some = [model for name in DROPPED for model in models(name, device)]
@@ -60,7 +70,7 @@ def dropout_risk(device: torch.device) -> dict[str, tvl.DropoutRisk]:
     return {"two layers, 5 examples": result}
 
 
-def demonstration_weights(device: torch.device) -> dict[str, tvl.DemonstrationWeights]:
+def demonstration_weights(device: torch.device) -> dict[str, DemonstrationWeights]:
     """The last arrow under a causal mask."""
     episodes, generator = sample(6, 4096, device)
     others = tvl.fresh_queries(TASK, episodes, generator=generator)
@@ -69,10 +79,13 @@ def demonstration_weights(device: torch.device) -> dict[str, tvl.DemonstrationWe
     return {CAUSAL: measure_demonstration_weights(some, lay_out, episodes, others, site)}
 
 
-def demonstration_value(device: torch.device) -> dict[str, tvl.DemonstrationValue]:
+def demonstration_value(device: torch.device) -> dict[str, DemonstrationValue]:
     """On maps of any rank, and on data of which all lie on one line."""
     results = {}
-    for name, task in (("maps of any rank", TASK), ("one line (paper)", tvl.CollinearRegression())):
+    for name, task in (
+        ("maps of any rank", TASK),
+        ("one line (paper)", CollinearRegression()),
+    ):
         episodes, generator = sample(6, 2048, device, task)
         queries = tvl.fresh_queries(task, episodes, generator=generator)
         asked = (models(DROPOUT, device), task, episodes, queries)
@@ -81,12 +94,12 @@ def demonstration_value(device: torch.device) -> dict[str, tvl.DemonstrationValu
 
 
 @functools.cache
-def rank_sweep(device: torch.device) -> dict[str, tvl.RankSweep]:
+def rank_sweep(device: torch.device) -> dict[str, RankSweep]:
     """Maps of rank 1 to 4."""
     return rank_sweep_of(DROPOUT, device)
 
 
-def rank_sweep_of(name: str, device: torch.device) -> dict[str, tvl.RankSweep]:
+def rank_sweep_of(name: str, device: torch.device) -> dict[str, RankSweep]:
     """Maps of all ranks that a model has room for."""
     some, generator = models(name, device), torch.Generator(device).manual_seed(SEED)
     d, examples = some[0].d, some[0].examples
@@ -95,13 +108,13 @@ def rank_sweep_of(name: str, device: torch.device) -> dict[str, tvl.RankSweep]:
 
 
 @functools.cache
-def learned_structure(device: torch.device) -> dict[str, tvl.LearnedStructure]:
+def learned_structure(device: torch.device) -> dict[str, LearnedStructure]:
     """The weights of each variant, beside those that training started from."""
     return {name: structure(name, device) for name in STRUCTURES}
 
 
 @functools.cache
-def risk_landscape(device: torch.device) -> dict[str, tvl.RiskLandscape]:
+def risk_landscape(device: torch.device) -> dict[str, RiskLandscape]:
     """Around models trained with dropout, and around models with C_1 = 0."""
     results = {}
     for name in (DROPOUT, BLIND):
@@ -111,7 +124,7 @@ def risk_landscape(device: torch.device) -> dict[str, tvl.RiskLandscape]:
     return results
 
 
-def plot_weights(results: Mapping[str, tvl.DemonstrationWeights]) -> go.Figure:
+def plot_weights(results: Mapping[str, DemonstrationWeights]) -> go.Figure:
     """With the line of the paper, of arrows that hold the example they stand in."""
     best = tvl.theory.optimal_dropout_mixing(
         *(5, TASK.d, 0.8),

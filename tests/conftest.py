@@ -2,9 +2,9 @@
 
 import pytest
 
-import tvlens as tvl
 from tests.planted_map import map_planted
 from tests.running import Script, run_script
+from tvlens.results import LocalityMap
 
 
 @pytest.fixture
@@ -14,6 +14,6 @@ def script() -> Script:
 
 
 @pytest.fixture(scope="session")
-def planted_map() -> tvl.LocalityMap:
+def planted_map() -> LocalityMap:
     """The locality map of a planted model."""
     return map_planted()

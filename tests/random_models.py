@@ -10,6 +10,7 @@ import tvlens as tvl
 from tvlens.interventions.hooks import hooked_pass
 from tvlens.models import HookedTransformer, Positions, TransformerConfig
 from tvlens.prompts import TOKEN_FORMATS, ZXY, Episodes, TokenFormat
+from tvlens.tasks import relabelled
 
 TASK = tvl.LinearRegression(d=3)
 N_LAYERS = 3
@@ -49,7 +50,7 @@ def data(task: Any = TASK, batch: int = 6) -> tuple[Episodes, Episodes, Episodes
     generator = Generator().manual_seed(1)
     episodes = tvl.sample_episodes(task, batch, SHOTS, generator=generator)
     queries = tvl.fresh_queries(task, episodes, generator=generator)
-    others = tvl.relabelled(task, episodes, generator=generator)
+    others = relabelled(task, episodes, generator=generator)
     doubled = [
         Episodes(*(each.double() for each in (e.x, e.y, e.target, e.params)))
         for e in (episodes, queries, others)

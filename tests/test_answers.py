@@ -13,6 +13,7 @@ from tests.planted import planted_model
 from tests.test_questions import planted_subject
 from tvlens.commands.own_kinds import own_kinds
 from tvlens.prompts import PositionIds
+from tvlens.results import LocalityMap
 from tvlens.studies import answers as answers_module
 from tvlens.studies.answers import Answers, digest
 from tvlens.studies.question import Question
@@ -26,7 +27,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool
     """Ask the locality map of a subject, and tell whether it was computed."""
     original, calls = tvl.analysis.locality_map, []
 
-    def counted(*args: Any, **options: Any) -> tvl.LocalityMap:
+    def counted(*args: Any, **options: Any) -> LocalityMap:
         calls.append(args)
         return original(*args, **options)
 

@@ -21,6 +21,7 @@ from tvlens.analysis.shared.needs import missing
 from tvlens.models import LinearConfig, LinearTransformer, TokenDropout
 from tvlens.prompts import PAIRWISE, SINGLE, TRIPLET, ZXY, ColumnFormat
 from tvlens.subjects import CONTROL_SEED, Subject, Test
+from tvlens.tasks import Direction, MapKind, relabelled
 
 OF_HEADS = {"attention_map", "contributions", "part_effects", "saliency_map", "information_flow"}
 OF_SYMBOLS = {"vocabulary", "bijections"}
@@ -47,7 +48,7 @@ def softmax(model: Any, task: Any = TASK, format: Any = ZXY) -> Subject:
     return Subject((model,), task, format, untrained=(model,), asked_layer=1, test=TEST)
 
 
-WORD_MAPS = tvl.Bijections(len(WORDS), (tvl.MapKind(tvl.Direction.FORWARD, 2),))
+WORD_MAPS = tvl.Bijections(len(WORDS), (MapKind(Direction.FORWARD, 2),))
 SUBJECTS = {
     "wrapped": (lambda: softmax(Wrapped(double_model())), OF_HEADS | ANYWHERE),
     "copies": (lambda: softmax(CopyModel(), Constant()), OF_HEADS | ANYWHERE),
@@ -88,7 +89,7 @@ def test_what_is_random_comes_from_the_test_of_the_subject() -> None:
     episodes = tvl.sample_episodes(TASK, 16, 5, generator=generator)
     queries = tvl.fresh_queries(TASK, episodes, generator=generator)
     control = torch.Generator().manual_seed(TEST.seed + CONTROL_SEED)
-    corrupted = tvl.relabelled(TASK, episodes, generator=control)
+    corrupted = relabelled(TASK, episodes, generator=control)
     common = (subject.model, TASK, ZXY, episodes)
     for asked, measured in (
         (analysis.contributions(subject), measure_contributions(*common, layer=1)),

@@ -10,7 +10,6 @@ import xarray as xr
 from torch import Generator
 
 import tvlens as tvl
-import tvlens.prompts.chunks
 from tests.own_tasks import Constant
 from tests.planted import planted_model
 from tests.planted_heads import CopyModel
@@ -27,7 +26,8 @@ from tests.wrapped import Bridged
 from tvlens.analysis.attention_map import measure_attention_map
 from tvlens.analysis.saliency_map import measure_saliency_map
 from tvlens.interventions.hooks import hooked_pass
-from tvlens.prompts import ARROW, ZXY, Episodes, TokenFormat
+from tvlens.prompts import ARROW, XYZ, ZXY, Episodes, TokenFormat
+from tvlens.prompts.chunks import TOKENS_AT_ONCE
 from tvlens.results import AttentionMap
 
 
@@ -92,8 +92,8 @@ def test_the_copying_heads_look_where_they_were_told_to():
 
 
 def test_the_carrier_that_closes_an_example_stands_in_the_previous_one():
-    model, (episodes, queries, _) = double_model(tvl.XYZ), data()
-    maps = measure_attention_map(model, TASK, tvl.XYZ, episodes, queries, layer=1)
+    model, (episodes, queries, _) = double_model(XYZ), data()
+    maps = measure_attention_map(model, TASK, XYZ, episodes, queries, layer=1)
     context = maps.data.context.sel(query="x", key="z")
     assert float(context.sel(distance="own").sum()) == 0
     largest = context.sel(distance="previous").mean("episode").max()
@@ -189,7 +189,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
         return maps.data, measure_saliency_map(model, TASK, ZXY, episodes).data
 
     whole = both()
-    monkeypatch.setitem(tvlens.prompts.chunks.TOKENS_AT_ONCE, "cpu", 30)
+    monkeypatch.setitem(TOKENS_AT_ONCE, "cpu", 30)
     for first, second in zip(whole, both(), strict=True):
         xr.testing.assert_allclose(first, second, rtol=1e-6)
 

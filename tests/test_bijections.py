@@ -15,7 +15,9 @@ from tests.readme_example import python_blocks
 from tests.running import Script
 from tests.wrapped import Wrapped
 from tvlens.analysis.bijections import measure_bijections
+from tvlens.interventions import task_vector_predictions
 from tvlens.prompts import ARROW, Episodes, Role
+from tvlens.results import BijectionAnswers
 from tvlens.results.bijections import OUTCOMES
 from tvlens.tasks import Bijections, Direction, MapKind, Relations, SymbolMaps
 
@@ -38,7 +40,7 @@ def data(task: SymbolMaps = TASK, batch: int = 1200, shots: int = 7) -> tuple[Ep
     return episodes, tvl.fresh_queries(task, episodes, generator=generator)
 
 
-def asked(model: Any, task: SymbolMaps = TASK, **options: int) -> tvl.BijectionAnswers:
+def asked(model: Any, task: SymbolMaps = TASK, **options: int) -> BijectionAnswers:
     generator = Generator().manual_seed(1)
     return measure_bijections(model, task, ARROW, *data(task, **options), generator=generator)
 
@@ -49,19 +51,19 @@ def small_model(task: SymbolMaps = TASK) -> tvl.HookedTransformer:
 
 
 @pytest.fixture(scope="module")
-def one_answer() -> tvl.BijectionAnswers:
+def one_answer() -> BijectionAnswers:
     """Of a model whose vector is one example: the answer to the dummy."""
     return asked(PlantedMaps(TASK.d_x, learn_layer=1, answer_layer=1))
 
 
 @pytest.fixture(scope="module")
-def whole_map() -> tvl.BijectionAnswers:
+def whole_map() -> BijectionAnswers:
     """Of a model whose vector is the whole map at layer 1, and one answer at layer 2."""
     return asked(PlantedMaps(TASK.d_x, learn_layer=1, answer_layer=2))
 
 
 def test_one_answer_serves_one_item_and_every_error_is_that_answer(
-    one_answer: tvl.BijectionAnswers,
+    one_answer: BijectionAnswers,
 ):
     shares = one_answer.shares().estimate.sel(reading="one dummy", layer=[1, 2])
     several = ITEMS > 1
@@ -78,7 +80,7 @@ def test_one_answer_serves_one_item_and_every_error_is_that_answer(
 
 
 def test_over_all_dummies_one_answer_is_right_as_often_as_the_dummy_is_the_query(
-    one_answer: tvl.BijectionAnswers,
+    one_answer: BijectionAnswers,
 ):
     half = one_answer.data.isel(episode=slice(600, None))
     overall = one_answer.shares().sel(reading="one dummy", layer=2, dummy="any", outcome="correct")
@@ -88,7 +90,7 @@ def test_over_all_dummies_one_answer_is_right_as_often_as_the_dummy_is_the_query
         assert float(overall.low[index]) - 0.01 <= 1 / items <= float(overall.high[index]) + 0.01
 
 
-def test_a_map_that_is_kept_whole_serves_every_item(whole_map: tvl.BijectionAnswers):
+def test_a_map_that_is_kept_whole_serves_every_item(whole_map: BijectionAnswers):
     assert (whole_map.best_layer() == 1).all()
     accuracy = whole_map.accuracy().estimate
     full = accuracy.sel(score=["icl", "corrected", "paper", "equals", "two_dummies"])
@@ -131,7 +133,7 @@ def test_outcomes_are_those_of_task_vector_prompting_by_its_definition():
     found: set[str] = set()
     for layer in range(3):
         site = tvl.Site(layer, Role.ARROW)
-        one = tvl.task_vector_predictions(model, ARROW, first, queries, site)[:, -1].argmax(-1)
+        one = task_vector_predictions(model, ARROW, first, queries, site)[:, -1].argmax(-1)
         vectors = [tvl.read(model, ARROW.context(each), site)[:, -1:] for each in (first, second)]
         prompt = ARROW.zero_shot(queries, torch.tensor([[6]]))
         mean = tvl.write(model, prompt, site, sum(vectors) / 2)[:, -1].argmax(-1)  # pyright: ignore[reportArgumentType]
@@ -170,7 +172,7 @@ def test_any_model_with_the_hook_points_will_do():
     assert plain.data.identical(wrapped.data)
 
 
-def chosen() -> tvl.BijectionAnswers:
+def chosen() -> BijectionAnswers:
     """One map of 2 items and 8 episodes: layer 1 wins in the first half, and is worse after.
 
     The last layer is always right, and may not be chosen.
@@ -180,7 +182,7 @@ def chosen() -> tvl.BijectionAnswers:
     second = [[right, wrong], [right, wrong], [right, right], [wrong, wrong]]
     answer = np.array([[*each, right] for each in first + second], dtype=np.int8)
     answer = answer[:, None].repeat(3, axis=1)
-    return tvl.BijectionAnswers(
+    return BijectionAnswers(
         xr.Dataset(
             {
                 "answer": (("episode", "reading", "layer"), answer),
@@ -212,12 +214,12 @@ def test_the_layer_is_chosen_on_one_half_and_reported_on_the_other():
     assert layer_0.estimate.sel(outcome="correct").values.tolist() == [0.75]
 
 
-def test_results_are_saved_and_loaded_identically(tmp_path: Path, one_answer: tvl.BijectionAnswers):
+def test_results_are_saved_and_loaded_identically(tmp_path: Path, one_answer: BijectionAnswers):
     one_answer.save(tmp_path / "result.nc")
-    assert tvl.BijectionAnswers.load(tmp_path / "result.nc").data.identical(one_answer.data)
+    assert BijectionAnswers.load(tmp_path / "result.nc").data.identical(one_answer.data)
 
 
-def test_figures_show_what_the_result_tells(whole_map: tvl.BijectionAnswers):
+def test_figures_show_what_the_result_tells(whole_map: BijectionAnswers):
     two: Any = {"a": whole_map, "b": whole_map}
     dots: Any = tvl.plots.plot_bijections(two)
     assert [each.name for each in dots.data[:4]] == [

@@ -12,6 +12,7 @@ import pytest
 import tvlens as tvl
 from tests.running import ANALYSES, run_command, run_script
 from tvlens.commands import main as commands
+from tvlens.results import ICLCurve, RankSweep, Vocabulary
 from tvlens.studies.question import Question
 from tvlens.studies.questions import QUESTIONS
 
@@ -112,7 +113,7 @@ def test_a_command_leaves_a_page_a_table_and_results_of_each_model(tmp_path: Pat
     names = ["offset-vanilla", "offset-tvp"]
     ended = run_command("icl-curve", *names, *FEW, "--examples", 3, "--out", tmp_path)
     assert ended.code == 0, ended.error
-    results = tvl.results.load_results(tvl.ICLCurve, tmp_path / "icl_curve.nc")
+    results = tvl.results.load_results(ICLCurve, tmp_path / "icl_curve.nc")
     assert list(results) == names
     table = pd.read_csv(tmp_path / "icl_curve.csv").set_index(["model", "score"])
     for name, result in results.items():
@@ -182,7 +183,7 @@ def test_of_several_seeds_the_first_is_asked_and_named(tmp_path: Path) -> None:
     assert ended.out.startswith(said)
     every = run_command("rank-sweep", "triplet-2x1", *FEW, "--out", tmp_path)
     assert every.code == 0 and "asked is seed" not in every.out
-    (result,) = tvl.results.load_results(tvl.RankSweep, tmp_path / "rank_sweep.nc").values()
+    (result,) = tvl.results.load_results(RankSweep, tmp_path / "rank_sweep.nc").values()
     assert len(seeds) in result.data.sizes.values()
 
 
@@ -201,7 +202,7 @@ def test_an_answer_that_is_there_is_not_computed_again(
         asked.clear()
         ended = run_command("icl-curve", *models, *common, *extra)
         assert (ended.code, len(asked)) == (0, computed), (models, extra, ended.error)
-        kept = tvl.results.load_results(tvl.ICLCurve, tmp_path / "icl_curve.nc")
+        kept = tvl.results.load_results(ICLCurve, tmp_path / "icl_curve.nc")
         assert list(kept) == models
         assert {each.data.attrs["version"] for each in kept.values()} == {tvl.__version__}
 
@@ -222,7 +223,7 @@ def noted(monkeypatch: pytest.MonkeyPatch, interrupt: int | None = None) -> list
     calls: list[object] = []
     original = tvl.analysis.icl_curve
 
-    def counted(*args: Any, **options: Any) -> tvl.ICLCurve:
+    def counted(*args: Any, **options: Any) -> ICLCurve:
         calls.append(args)
         if len(calls) == interrupt:
             raise KeyboardInterrupt
@@ -251,7 +252,7 @@ def test_a_report_asks_what_applies_and_is_drawn_again(tmp_path: Path) -> None:
     ended = run_command(*asked, "--out", tmp_path)
     assert ended.code == 0, ended.error
     assert "not asked: linear_risk. This asks linear transformers" in ended.out
-    vocabulary = tvl.results.load_results(tvl.Vocabulary, tmp_path / "vocabulary.nc")
+    vocabulary = tvl.results.load_results(Vocabulary, tmp_path / "vocabulary.nc")
     assert list(vocabulary) == ["offset-tvp"]
     page = (tmp_path / "report.html").read_text()
     for title in ("Key numbers", "What was trained", QUESTIONS["vocabulary"].title):

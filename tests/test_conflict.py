@@ -16,6 +16,7 @@ from tests.readme_example import python_blocks
 from tests.running import Script
 from tvlens.analysis.conflict import measure_conflict
 from tvlens.prompts import TOKEN_FORMATS
+from tvlens.results import Conflict
 
 TASK = tvl.LinearRegression(d=2)
 LAYERS, LEARN, ANSWER, SHOTS = 4, 1, 3, 5
@@ -33,7 +34,7 @@ def set_against(
     format: tvl.TokenFormat = tvl.ZXY,
     functions: int = 40,
     task: tvl.Task = TASK,
-) -> tvl.Conflict:
+) -> Conflict:
     generator = torch.Generator().manual_seed(1)
     data = sample(task, functions)
     return measure_conflict(model, task, format, *data, layer=1, generator=generator)
@@ -51,11 +52,11 @@ def alpha(answers: Tensor, first: Tensor, second: Tensor) -> float:
 
 
 @pytest.fixture(scope="module")
-def planted() -> tvl.Conflict:
+def planted() -> Conflict:
     return set_against(planted_model(LAYERS, LEARN, ANSWER, TASK.d))
 
 
-def test_the_answer_follows_the_vector_where_it_is_planted(planted: tvl.Conflict) -> None:
+def test_the_answer_follows_the_vector_where_it_is_planted(planted: Conflict) -> None:
     following = planted.following()
     holds = following.layer.isin(HOLDS).astype(float)
     for written in ("rival", "rival everywhere"):
@@ -66,19 +67,21 @@ def test_the_answer_follows_the_vector_where_it_is_planted(planted: tvl.Conflict
         np.testing.assert_allclose(following.sel(written=written).estimate, 0, atol=1e-6)
 
 
-def test_errors_say_which_task_was_answered(planted: tvl.Conflict) -> None:
+def test_errors_say_which_task_was_answered(planted: Conflict) -> None:
     rival = planted.data.sel(written="rival", layer=HOLDS)
     assert float(rival.to_vector.max()) < 1e-9
     apart = planted.data.apart.broadcast_like(rival.to_context)
     np.testing.assert_allclose(rival.to_context, apart, rtol=1e-4, atol=1e-8)
 
 
-def test_a_random_vector_of_the_same_norm_is_followed_by_neither(planted: tvl.Conflict) -> None:
+def test_a_random_vector_of_the_same_norm_is_followed_by_neither(
+    planted: Conflict,
+) -> None:
     errors = planted.data.sel(written="random", layer=LEARN).mean("pair")
     assert float(errors.to_context) > 0.2 and float(errors.to_vector) > 0.2
 
 
-def test_a_blend_of_vectors_acts_as_it_is_mixed(planted: tvl.Conflict) -> None:
+def test_a_blend_of_vectors_acts_as_it_is_mixed(planted: Conflict) -> None:
     blending = planted.blending()
     for bound in ("estimate", "low", "high"):
         here = blending[bound].sel(layer=HOLDS)
@@ -89,7 +92,7 @@ def test_a_blend_of_vectors_acts_as_it_is_mixed(planted: tvl.Conflict) -> None:
     assert float(planted.data.to_blend.sel(layer=HOLDS).max()) < 1e-9
 
 
-def test_a_sum_of_vectors_is_the_sum_of_functions(planted: tvl.Conflict) -> None:
+def test_a_sum_of_vectors_is_the_sum_of_functions(planted: Conflict) -> None:
     sums = planted.sums()
     np.testing.assert_allclose(sums.estimate.sel(layer=HOLDS, sum="plain"), 1, atol=1e-6)
     np.testing.assert_allclose(sums.estimate.drop_sel(layer=HOLDS).sel(sum="plain"), 0, atol=1e-9)
@@ -168,7 +171,7 @@ def test_symbols_follow_by_how_often_each_answer_is_given() -> None:
             "apart": (("pair",), np.ones(4)),
         }
     )
-    assert tvl.Conflict(data).following().estimate.item() == 0.5 + (2 - 1) / 4 / 2
+    assert Conflict(data).following().estimate.item() == 0.5 + (2 - 1) / 4 / 2
 
 
 def test_pairs_of_one_function_are_left_out_and_symbols_are_not_added() -> None:
@@ -203,12 +206,12 @@ def test_bad_input_is_explained() -> None:
         call(episodes[:1], again[:1], queries[:1])
 
 
-def test_saved_and_loaded_it_is_the_same(planted: tvl.Conflict, tmp_path: Path) -> None:
+def test_saved_and_loaded_it_is_the_same(planted: Conflict, tmp_path: Path) -> None:
     planted.save(tmp_path / "result.nc")
-    xr.testing.assert_identical(tvl.Conflict.load(tmp_path / "result.nc").data, planted.data)
+    xr.testing.assert_identical(Conflict.load(tmp_path / "result.nc").data, planted.data)
 
 
-def test_the_figure_shows_the_numbers(planted: tvl.Conflict) -> None:
+def test_the_figure_shows_the_numbers(planted: Conflict) -> None:
     drawn: Any = tvl.plots.plot_conflict({"a": planted, "b": planted})
     lines = {(each.name, each.xaxis): each for each in drawn.data if each.name}
     following = planted.following().sel(written="rival")

@@ -25,25 +25,26 @@ from tvlens.analysis.shared.probes import (
     ridge_predictions,
 )
 from tvlens.interventions.vectors import read_task_vectors
-from tvlens.tasks import best_estimates, describe_parameters, probe_targets
+from tvlens.results import Decodability, LocalityMap, TaskVectors
+from tvlens.tasks import Parameter, best_estimates, describe_parameters, probe_targets
 
 TASK = tvl.LinearRegression(d=4)
 LAYERS, LEARN, ANSWER = 4, 2, 3
 
 
-def planted_vectors(functions: int = 150, contexts: int = 4, shots: int = 7) -> tvl.TaskVectors:
+def planted_vectors(functions: int = 150, contexts: int = 4, shots: int = 7) -> TaskVectors:
     generator = torch.Generator().manual_seed(0)
     episodes = tvl.sample_contexts(TASK, functions, contexts, shots, generator=generator)
     model = planted_model(LAYERS, LEARN, ANSWER, TASK.d)
     return read_task_vectors(model, TASK, tvl.ZXY, episodes)
 
 
-def decode(vectors: tvl.TaskVectors, layer: int = LEARN, **options: Any) -> tvl.Decodability:
+def decode(vectors: TaskVectors, layer: int = LEARN, **options: Any) -> Decodability:
     options = {"layer": layer, "neighbours": 3, "generator": np.random.default_rng(0)} | options
     return measure_decodability(vectors, **options)
 
 
-def planted_map(shots: int = 7) -> tvl.LocalityMap:
+def planted_map(shots: int = 7) -> LocalityMap:
     generator = torch.Generator().manual_seed(1)
     episodes = tvl.sample_episodes(TASK, 64, shots, generator=generator)
     model = planted_model(LAYERS, LEARN, ANSWER, TASK.d)
@@ -59,7 +60,7 @@ def planted_map(shots: int = 7) -> tvl.LocalityMap:
 
 
 @pytest.fixture(scope="module")
-def planted() -> tvl.Decodability:
+def planted() -> Decodability:
     return decode(planted_vectors()).with_recovery(planted_map())
 
 
@@ -119,8 +120,8 @@ class Tide(Quadratic):
     """A task of one's own, which only says what its parameters are called."""
 
     @property
-    def parameters(self) -> tuple[tvl.Parameter, ...]:
-        return tvl.Parameter("height"), tvl.Parameter("hour", period=12.0)
+    def parameters(self) -> tuple[Parameter, ...]:
+        return Parameter("height"), Parameter("hour", period=12.0)
 
 
 def test_a_task_of_ones_own_need_not_say_anything() -> None:
@@ -151,8 +152,8 @@ def test_a_task_of_ones_own_need_not_say_anything() -> None:
 @dataclass(frozen=True)
 class Misnamed(Quadratic):
     @property
-    def parameters(self) -> tuple[tvl.Parameter, ...]:
-        return (tvl.Parameter("a"),)
+    def parameters(self) -> tuple[Parameter, ...]:
+        return (Parameter("a"),)
 
 
 def test_a_wrong_number_of_names_is_refused() -> None:
@@ -243,7 +244,7 @@ def test_neighbours_are_those_of_leaving_one_out() -> None:
 
 
 def test_nothing_is_decodable_below_the_learning_block_and_all_from_it_on(
-    planted: tvl.Decodability,
+    planted: Decodability,
 ) -> None:
     r2 = planted.r2().estimate.sel(labels="true")
     np.testing.assert_allclose(r2.sel(layer=range(LEARN)), 0, atol=1e-9)
@@ -265,7 +266,7 @@ def test_the_ceiling_of_linear_regression_is_n_over_d() -> None:
     np.testing.assert_allclose(1 - errors, np.minimum(1, np.arange(6) / TASK.d), atol=0.015)
 
 
-def test_a_vector_can_be_decodable_and_not_steer(planted: tvl.Decodability) -> None:
+def test_a_vector_can_be_decodable_and_not_steer(planted: Decodability) -> None:
     r2 = planted.r2().estimate.sel(labels="true").isel(examples=-1)
     accuracy = planted.accuracy().estimate.sel(labels="true").isel(examples=-1)
     for layer in range(ANSWER, LAYERS + 1):
@@ -274,7 +275,7 @@ def test_a_vector_can_be_decodable_and_not_steer(planted: tvl.Decodability) -> N
     np.testing.assert_allclose(planted.data.recovery.sel(layer=LEARN), 1, atol=1e-6)
 
 
-def test_shuffled_functions_are_at_chance(planted: tvl.Decodability) -> None:
+def test_shuffled_functions_are_at_chance(planted: Decodability) -> None:
     r2 = planted.r2().high.sel(labels="shuffled", layer=range(LEARN, LAYERS + 1))
     assert (r2 < 0.1).all()
     # Of 599 other vectors, 3 are of the same function.
@@ -285,7 +286,7 @@ def test_shuffled_functions_are_at_chance(planted: tvl.Decodability) -> None:
     np.testing.assert_allclose(selectivity, difference)
 
 
-def test_r2_sums_squares_over_functions_and_targets(planted: tvl.Decodability) -> None:
+def test_r2_sums_squares_over_functions_and_targets(planted: Decodability) -> None:
     data = planted.data.sel(labels="true")
     errors, baseline = data.squared_error, data.baseline_error
     np.testing.assert_allclose(
@@ -317,7 +318,7 @@ def test_the_noise_that_a_vector_carries_lowers_its_r2() -> None:
         },
         attrs={"carrier": "z", "format": "zxy", "task": "none", "carrier_sees_query": 0},
     )
-    r2 = decode(tvl.TaskVectors(data), layer=0).r2().sel(labels="true").squeeze()
+    r2 = decode(TaskVectors(data), layer=0).r2().sel(labels="true").squeeze()
     assert r2.low < 0.5 < r2.high, "half of the variance is signal"
     assert r2.high - r2.low < 0.2
 
@@ -339,14 +340,14 @@ def test_what_can_not_be_probed_is_refused(
         decode(vectors, **options)
 
 
-def test_recovery_of_another_context_length_is_refused(planted: tvl.Decodability) -> None:
+def test_recovery_of_another_context_length_is_refused(planted: Decodability) -> None:
     with pytest.raises(tvl.InputError, match=r"up to 6 examples cannot be set beside .* up to 3"):
         planted.with_recovery(planted_map(shots=4))
 
 
-def test_saved_decodability_is_the_same(planted: tvl.Decodability, tmp_path: Path) -> None:
+def test_saved_decodability_is_the_same(planted: Decodability, tmp_path: Path) -> None:
     planted.save(tmp_path / "decodability.nc")
-    loaded = tvl.Decodability.load(tmp_path / "decodability.nc")
+    loaded = Decodability.load(tmp_path / "decodability.nc")
     assert loaded.data.identical(planted.data)
     assert loaded.scores().equals(planted.scores())
 
@@ -354,7 +355,7 @@ def test_saved_decodability_is_the_same(planted: tvl.Decodability, tmp_path: Pat
 def test_saved_vectors_are_the_same_and_are_decoded_the_same(tmp_path: Path) -> None:
     vectors = planted_vectors(6, 4, shots=2)
     vectors.save(tmp_path / "vectors.nc")
-    loaded = tvl.TaskVectors.load(tmp_path / "vectors.nc")
+    loaded = TaskVectors.load(tmp_path / "vectors.nc")
     assert loaded.data.identical(vectors.data)
     assert decode(loaded).data.identical(decode(vectors).data)
 
@@ -362,7 +363,7 @@ def test_saved_vectors_are_the_same_and_are_decoded_the_same(tmp_path: Path) -> 
 # Figures and the script
 
 
-def test_curves_show_the_numbers_of_the_result(planted: tvl.Decodability) -> None:
+def test_curves_show_the_numbers_of_the_result(planted: Decodability) -> None:
     drawn: Any = tvl.plots.plot_decodability({"a": planted, "b": planted})
     lines = [trace for trace in drawn.data if trace.name == f"layer {LEARN}"]
     assert [line.yaxis for line in lines] == ["y", "y3", "y2", "y4"]
@@ -374,14 +375,14 @@ def test_curves_show_the_numbers_of_the_result(planted: tvl.Decodability) -> Non
     np.testing.assert_array_equal(best.y, planted.ceiling().estimate)
 
 
-def test_the_map_of_targets_shows_their_r2(planted: tvl.Decodability) -> None:
+def test_the_map_of_targets_shows_their_r2(planted: Decodability) -> None:
     drawn: Any = tvl.plots.plot_probe_targets(planted)
     expected = planted.r2_of_targets().estimate.sel(labels="true").isel(examples=-1)
     np.testing.assert_array_equal(drawn.data[0].z, expected.transpose("layer", "target"))
     assert list(drawn.data[0].x) == ["w1", "w2", "w3", "w4"]
 
 
-def test_decodability_is_drawn_against_recovery(planted: tvl.Decodability) -> None:
+def test_decodability_is_drawn_against_recovery(planted: Decodability) -> None:
     drawn: Any = tvl.plots.plot_decodability_and_recovery({"model": planted})
     r2, accuracy = drawn.data
     np.testing.assert_array_equal(r2.y, planted.data.recovery)
@@ -390,7 +391,7 @@ def test_decodability_is_drawn_against_recovery(planted: tvl.Decodability) -> No
         accuracy.x, planted.accuracy().estimate.sel(labels="true").isel(examples=-1)
     )
     assert list(r2.text) == ["0", "1", "2", "3", "4"]
-    alone = tvl.Decodability(planted.data.drop_vars("recovery"))
+    alone = Decodability(planted.data.drop_vars("recovery"))
     with pytest.raises(tvl.InputError, match=r"no recovery .*with_recovery"):
         tvl.plots.plot_decodability_and_recovery(alone)
 
@@ -399,7 +400,7 @@ def test_the_script_sets_probes_beside_recovery(script: Script, tmp_path: Path) 
     small = ("--functions", 12, "--contexts", 11, "--episodes", 32, "--examples", 6)
     ended = script("decodability.py", "linear-tvp", *small, "--device", "cpu", "--out", tmp_path)
     assert ended.code == 0, ended.error
-    result = tvl.results.load_results(tvl.Decodability, tmp_path / "decodability.nc")["linear-tvp"]
+    result = tvl.results.load_results(Decodability, tmp_path / "decodability.nc")["linear-tvp"]
     scores = result.scores()
     assert result.data.attrs["layer"] == 3
     assert scores.loc["recovery", "estimate"] > 0.8

@@ -31,11 +31,12 @@ from tvlens.interventions.injections import (
 )
 from tvlens.models import LinearConfig, LinearTransformer
 from tvlens.prompts import Episodes
+from tvlens.results import DemonstrationValue
 from tvlens.tasks import CollinearRegression, MatrixRegression, fresh_queries, sample_episodes
 
 D, N, BATCH = 3, 4, 32
 TASK = MatrixRegression(D)
-TRIPLET = tvl.TRIPLET
+TRIPLET = tvl.prompts.TRIPLET
 
 
 def rng(seed: int = 0) -> Generator:
@@ -61,7 +62,7 @@ def random_model(n_layers: int = 3, seed: int = 0) -> LinearTransformer:
 
 def value(
     models: list[LinearTransformer], task: tvl.Task = TASK, batch: int = BATCH
-) -> tvl.DemonstrationValue:
+) -> DemonstrationValue:
     return measure_demonstration_value(models, task, *data(task, batch), generator=rng(1))
 
 
@@ -240,7 +241,7 @@ def test_on_one_line_the_direction_is_four_times_the_wrong_signs():
 # What is derived
 
 
-def made_up(context: list[float], vectors: list[float]) -> tvl.DemonstrationValue:
+def made_up(context: list[float], vectors: list[float]) -> DemonstrationValue:
     """A result whose errors are the same for all seeds and episodes."""
     shape = (1, 3, 8)
     rows = np.broadcast_to(np.array(context), (*shape, 1, len(context)))
@@ -248,7 +249,7 @@ def made_up(context: list[float], vectors: list[float]) -> tvl.DemonstrationValu
     dims = ("metric", "seed", "episode")
     coords = {"metric": ["error"], "missing": ["cut"], "injection": ["corrected"]}
     coords |= {"source": ["own"], "examples": range(len(context))}
-    return tvl.DemonstrationValue(
+    return DemonstrationValue(
         xr.Dataset(
             {
                 "context": ((*dims, "missing", "examples"), rows),
@@ -311,7 +312,7 @@ def test_models_of_several_kinds_and_other_episodes_are_refused():
 def test_saved_and_drawn(tmp_path: Path):
     result = value([random_model(2, seed) for seed in range(2)])
     result.save(tmp_path / "result.nc")
-    again = tvl.DemonstrationValue.load(tmp_path / "result.nc")
+    again = DemonstrationValue.load(tmp_path / "result.nc")
     xr.testing.assert_identical(again.data, result.data)
     drawn: Any = tvl.plots.plot_demonstration_value({"a": result, "b": result})
     lines = {trace.name: trace for trace in drawn.data if trace.customdata is not None}

@@ -20,6 +20,7 @@ from tvlens.analysis.disentanglement import measure_disentanglement
 from tvlens.analysis.shared.leakage import leakage
 from tvlens.interventions.vectors import read_task_vectors
 from tvlens.prompts import TOKEN_FORMATS
+from tvlens.results import Disentanglement, TaskVectors
 
 TASK = tvl.LinearRegression(d=2)
 LAYERS, LEARN, ANSWER, LEAK = 4, 1, 3, 0.5
@@ -33,7 +34,7 @@ def disentangle(
     contexts: int = 4,
     shots: int = 5,
     task: tvl.Task = TASK,
-) -> tuple[tvl.Disentanglement, tvl.Episodes, tvl.Episodes]:
+) -> tuple[Disentanglement, tvl.Episodes, tvl.Episodes]:
     generator = torch.Generator().manual_seed(0)
     episodes = tvl.sample_contexts(task, functions, contexts, shots, generator=generator)
     queries = tvl.fresh_queries(task, episodes, generator=generator)
@@ -45,16 +46,16 @@ def disentangle(
 
 
 @pytest.fixture(scope="module")
-def planted() -> tvl.Disentanglement:
+def planted() -> Disentanglement:
     return disentangle(planted_model(LAYERS, LEARN, ANSWER, TASK.d), functions=150)[0]
 
 
 @pytest.fixture(scope="module")
-def entangled() -> tuple[tvl.Disentanglement, tvl.Episodes, tvl.Episodes]:
+def entangled() -> tuple[Disentanglement, tvl.Episodes, tvl.Episodes]:
     return disentangle(entangled_model(LAYERS, LEARN, ANSWER, TASK.d, LEAK), functions=100)
 
 
-def by_function(order: tvl.Disentanglement, episodes: tvl.Episodes, contexts: int) -> np.ndarray:
+def by_function(order: Disentanglement, episodes: tvl.Episodes, contexts: int) -> np.ndarray:
     """In what order functions stand in a result, as indices of those that were drawn."""
     params = episodes.params[::contexts].numpy()
     order_of = np.unique(params, axis=0, return_inverse=True)[1].reshape(-1)
@@ -65,7 +66,7 @@ def by_function(order: tvl.Disentanglement, episodes: tvl.Episodes, contexts: in
 # What a perfect vector scores
 
 
-def test_the_exact_vector_gains_nothing_by_averaging(planted: tvl.Disentanglement) -> None:
+def test_the_exact_vector_gains_nothing_by_averaging(planted: Disentanglement) -> None:
     recovered = planted.recovery().estimate
     np.testing.assert_allclose(recovered.sel(layer=HOLDS), 1, atol=1e-6)
     np.testing.assert_allclose(recovered.drop_sel(layer=HOLDS), 0, atol=1e-12)
@@ -74,25 +75,27 @@ def test_the_exact_vector_gains_nothing_by_averaging(planted: tvl.Disentanglemen
         np.testing.assert_allclose(gain[bound], 0, atol=1e-6)
 
 
-def test_the_exact_vector_does_not_vary_over_contexts(planted: tvl.Disentanglement) -> None:
+def test_the_exact_vector_does_not_vary_over_contexts(planted: Disentanglement) -> None:
     variance = planted.context_variance().sel(layer=HOLDS)
     for bound in ("estimate", "low", "high"):
         np.testing.assert_allclose(variance[bound], 0, atol=1e-9)
     assert float(planted.data.disagreement.sel(layer=HOLDS).max()) < 1e-9
 
 
-def test_nothing_can_be_read_off_the_exact_vector(planted: tvl.Disentanglement) -> None:
+def test_nothing_can_be_read_off_the_exact_vector(planted: Disentanglement) -> None:
     # Below n = d the weights depend on n, but only their size does, which is not linear.
     assert float(planted.leakage().estimate.max()) < 0.02
     assert float(planted.leakage().low.max()) <= 0
 
 
-def test_before_anything_is_learned_all_vectors_are_the_same(planted: tvl.Disentanglement) -> None:
+def test_before_anything_is_learned_all_vectors_are_the_same(
+    planted: Disentanglement,
+) -> None:
     variance = planted.context_variance().sel(layer=0)
     assert all(np.isnan(variance[bound]) for bound in ("estimate", "low", "high"))
 
 
-def test_another_functions_vector_harms(planted: tvl.Disentanglement) -> None:
+def test_another_functions_vector_harms(planted: Disentanglement) -> None:
     # w' . x of an independent w' adds its own variance: recovery is 1 - 2 = -1.
     estimate, low, high = planted.scores().loc["other_function"]
     assert low < -1 < high and high - low < 1.5, estimate
@@ -102,7 +105,7 @@ def test_another_functions_vector_harms(planted: tvl.Disentanglement) -> None:
 
 
 def test_the_error_of_a_mean_is_that_of_its_noise(
-    entangled: tuple[tvl.Disentanglement, tvl.Episodes, tvl.Episodes],
+    entangled: tuple[Disentanglement, tvl.Episodes, tvl.Episodes],
 ) -> None:
     result, episodes, queries = entangled
     noise = LEAK * episodes.x[:, -2].numpy().reshape(-1, 4, TASK.d)
@@ -116,7 +119,7 @@ def test_the_error_of_a_mean_is_that_of_its_noise(
 
 
 def test_the_averaging_gain_has_its_closed_form(
-    entangled: tuple[tvl.Disentanglement, tvl.Episodes, tvl.Episodes],
+    entangled: tuple[Disentanglement, tvl.Episodes, tvl.Episodes],
 ) -> None:
     gain = entangled[0].averaging_gain().sel(layer=1)
     expected = LEAK**2 * (1 - 1 / 4) / (1 - LEAK**2)  # In context, the noise is in the way too.
@@ -125,7 +128,7 @@ def test_the_averaging_gain_has_its_closed_form(
 
 
 def test_context_variance_is_the_share_of_the_noise(
-    entangled: tuple[tvl.Disentanglement, tvl.Episodes, tvl.Episodes],
+    entangled: tuple[Disentanglement, tvl.Episodes, tvl.Episodes],
 ) -> None:
     result, episodes, _ = entangled
     noise = LEAK * episodes.x[:, -2].numpy().reshape(-1, 4, TASK.d)
@@ -138,14 +141,14 @@ def test_context_variance_is_the_share_of_the_noise(
 
 
 def test_disagreement_is_twice_the_variance_of_answers(
-    entangled: tuple[tvl.Disentanglement, tvl.Episodes, tvl.Episodes],
+    entangled: tuple[Disentanglement, tvl.Episodes, tvl.Episodes],
 ) -> None:
     low, high = entangled[0].scores().loc["disagreement", ["low", "high"]]
     assert low < 2 * LEAK**2 < high
 
 
 def test_the_last_x_leaks_by_its_share_of_the_variance(
-    entangled: tuple[tvl.Disentanglement, tvl.Episodes, tvl.Episodes],
+    entangled: tuple[Disentanglement, tvl.Episodes, tvl.Episodes],
 ) -> None:
     leaks = entangled[0].leakage().sel(layer=1)
     expected = LEAK**2 / (1 + LEAK**2)
@@ -161,16 +164,16 @@ def test_the_last_x_leaks_by_its_share_of_the_variance(
 # Leakage by itself
 
 
-def vectors_of(**changes: xr.DataArray) -> tvl.TaskVectors:
+def vectors_of(**changes: xr.DataArray) -> TaskVectors:
     """The vectors of an untrained model, with some arrays replaced."""
     generator = torch.Generator().manual_seed(3)
     episodes = tvl.sample_contexts(TASK, 40, 4, 4, generator=generator)
     model = planted_model(2, 1, 2, TASK.d)
     result = read_task_vectors(model, TASK, tvl.ZXY, episodes)
-    return tvl.TaskVectors(result.data.drop_vars([*changes, "layer"]).assign(changes))
+    return TaskVectors(result.data.drop_vars([*changes, "layer"]).assign(changes))
 
 
-def r_squared(vectors: tvl.TaskVectors) -> tuple[dict[str, float], dict[str, float]]:
+def r_squared(vectors: TaskVectors) -> tuple[dict[str, float], dict[str, float]]:
     """Leakage and its control at the only layer."""
     data = leakage(vectors, torch.Generator().manual_seed(4)).sum("function").isel(layer=0)
     names = [str(name) for name in data.nuisance.values]
@@ -241,7 +244,9 @@ def test_swapping_queries_costs_what_the_carrier_knew_of_its_own() -> None:
     np.testing.assert_allclose(swap.sel(layer=LAYERS), wrong.mean() / gain, rtol=1e-4)
 
 
-def test_without_a_seen_query_the_swap_is_zero_by_identity(planted: tvl.Disentanglement) -> None:
+def test_without_a_seen_query_the_swap_is_zero_by_identity(
+    planted: Disentanglement,
+) -> None:
     swap = planted.query_swap()
     np.testing.assert_array_equal(swap.estimate, 0)
     assert bool(swap.low.isnull().all()) and bool(planted.data.own.isnull().all())
@@ -298,7 +303,7 @@ def test_functions_that_are_drawn_often_count_once() -> None:
     assert result.data.disagreement.max() <= 1
 
 
-def test_context_variance_by_hand(planted: tvl.Disentanglement) -> None:
+def test_context_variance_by_hand(planted: Disentanglement) -> None:
     # Two functions of two contexts in one dimension: vectors 0, 2 and 5, 9.
     data = xr.Dataset(
         {
@@ -307,7 +312,7 @@ def test_context_variance_by_hand(planted: tvl.Disentanglement) -> None:
         },
         attrs={"contexts": 2},
     )
-    share = tvl.Disentanglement(data).context_variance().estimate
+    share = Disentanglement(data).context_variance().estimate
     # Within: (2 + 8) / 2 = 5. Between: 18 - 5 / 2 = 15.5.
     np.testing.assert_allclose(share, 5 / 20.5)
 
@@ -341,16 +346,16 @@ def test_bad_input_is_explained() -> None:
 # What is kept and shown
 
 
-def test_saved_and_loaded_it_is_the_same(planted: tvl.Disentanglement, tmp_path: Path) -> None:
+def test_saved_and_loaded_it_is_the_same(planted: Disentanglement, tmp_path: Path) -> None:
     planted.save(tmp_path / "result.nc")
-    loaded = tvl.Disentanglement.load(tmp_path / "result.nc")
+    loaded = Disentanglement.load(tmp_path / "result.nc")
     xr.testing.assert_identical(loaded.data, planted.data)
     assert loaded.scores().equals(planted.scores())
 
 
 def test_the_figure_shows_the_numbers(
-    planted: tvl.Disentanglement,
-    entangled: tuple[tvl.Disentanglement, tvl.Episodes, tvl.Episodes],
+    planted: Disentanglement,
+    entangled: tuple[Disentanglement, tvl.Episodes, tvl.Episodes],
 ) -> None:
     drawn: Any = tvl.plots.plot_disentanglement({"a": planted, "b": entangled[0]})
     lines = {(each.name, each.xaxis): each for each in drawn.data if each.name}

@@ -15,8 +15,10 @@ from tests.planted import planted_model
 from tests.running import Script
 from tests.task_conformance import episodes_and_queries
 from tvlens.analysis.distribution_shifts import measure_distribution_shifts
+from tvlens.interventions import task_vector_predictions
+from tvlens.models import Positions
 from tvlens.prompts import TOKEN_FORMATS
-from tvlens.results import difference_table
+from tvlens.results import DistributionShifts, difference_table
 from tvlens.shifts import (
     ContextLength,
     HeldOutOffsets,
@@ -40,7 +42,7 @@ SHIFTS: tuple[Shift, ...] = (
 
 def shifts_of(
     model: HookedRootModule, shifts: tuple[Shift, ...] | None = SHIFTS, batch: int = 64
-) -> tvl.DistributionShifts:
+) -> DistributionShifts:
     generator = Generator().manual_seed(3)
     data = episodes_and_queries(TASK, shots=9, batch=batch)
     return measure_distribution_shifts(
@@ -49,12 +51,12 @@ def shifts_of(
 
 
 @pytest.fixture(scope="module")
-def planted() -> tvl.DistributionShifts:
+def planted() -> DistributionShifts:
     return shifts_of(planted_model(2, 1, 2, TASK.d), None)
 
 
 @pytest.fixture(scope="module")
-def untrained() -> tvl.DistributionShifts:
+def untrained() -> DistributionShifts:
     return shifts_of(untrained_model(), None)
 
 
@@ -64,7 +66,7 @@ def untrained_model(n_ctx: int = 64) -> tvl.HookedTransformer:
 
 
 def test_least_squares_bears_every_shift_that_leaves_it_determined(
-    planted: tvl.DistributionShifts,
+    planted: DistributionShifts,
 ) -> None:
     """As many independent examples as dimensions determine w, whatever they and w are."""
     cut = {"query orthogonal to context", "1 examples", "x in half the space, context"}
@@ -77,7 +79,7 @@ def test_least_squares_bears_every_shift_that_leaves_it_determined(
 
 
 def test_of_a_query_orthogonal_to_the_context_least_squares_knows_nothing(
-    planted: tvl.DistributionShifts,
+    planted: DistributionShifts,
 ) -> None:
     errors = planted.data.sel(shift="query orthogonal to context")
     assert int(errors.examples) == TASK.d - 1
@@ -87,14 +89,14 @@ def test_of_a_query_orthogonal_to_the_context_least_squares_knows_nothing(
 
 
 def test_half_a_space_of_context_leaves_the_other_half_unknown(
-    planted: tvl.DistributionShifts,
+    planted: DistributionShifts,
 ) -> None:
     # 1 of 2 dimensions is known: half of the error of knowing nothing is left.
     remaining = planted.remaining().sel(shift="x in half the space, context")
     assert float(remaining.low.sel(mode="oracle")) < 0.5 < float(remaining.high.sel(mode="oracle"))
 
 
-def test_ratios_are_those_of_means(untrained: tvl.DistributionShifts) -> None:
+def test_ratios_are_those_of_means(untrained: DistributionShifts) -> None:
     means = untrained.data.mean("episode")
     name = "x times 3, query"
     remaining = untrained.remaining().sel(shift=name)
@@ -114,14 +116,14 @@ def test_ratios_are_those_of_means(untrained: tvl.DistributionShifts) -> None:
     assert table.loc["w heavy-tailed", "oracle_knows"] == 0
 
 
-def test_of_no_error_there_is_no_relative_increase(planted: tvl.DistributionShifts) -> None:
+def test_of_no_error_there_is_no_relative_increase(planted: DistributionShifts) -> None:
     data = planted.data.copy(deep=True)
     data["icl"] = data.icl.where(data["shift"] != "standard", 0.0)
-    increase = tvl.DistributionShifts(data).increase().sel(mode="icl")
+    increase = DistributionShifts(data).increase().sel(mode="icl")
     assert bool(increase.sel(shift="x times 2, both").to_array().isnull().all())
 
 
-def test_the_standard_and_the_scores_are_there(untrained: tvl.DistributionShifts) -> None:
+def test_the_standard_and_the_scores_are_there(untrained: DistributionShifts) -> None:
     scores = untrained.scores()
     assert scores.loc["tvp: standard", "estimate"] == pytest.approx(
         float(untrained.data.tvp.sel(shift="standard").mean()), rel=1e-6
@@ -130,7 +132,9 @@ def test_the_standard_and_the_scores_are_there(untrained: tvl.DistributionShifts
     assert "standard" not in untrained.shifts and "1 examples" not in untrained.shifts
 
 
-def test_an_answer_does_not_depend_on_what_else_is_asked(planted: tvl.DistributionShifts) -> None:
+def test_an_answer_does_not_depend_on_what_else_is_asked(
+    planted: DistributionShifts,
+) -> None:
     few = shifts_of(planted_model(2, 1, 2, TASK.d), (SkewedInputs(), ShuffledOrder()))
     xr.testing.assert_equal(few.data, planted.data.sel(shift=few.data["shift"].values))
 
@@ -171,9 +175,7 @@ def test_longer_contexts_need_positions_for_them() -> None:
         shifts_of(short, (ShuffledOrder(), ContextLength(16)), batch=4)
     handle.remove()
     assert not ran
-    config = tvl.TransformerConfig(
-        n_layers=2, d_model=16, n_heads=2, positions=tvl.Positions.ROTARY
-    )
+    config = tvl.TransformerConfig(n_layers=2, d_model=16, n_heads=2, positions=Positions.ROTARY)
     rotary = tvl.Experiment(TASK, tvl.ZXY, config).build_model(device="cpu")
     longer = shifts_of(rotary, (ContextLength(40),), batch=4)
     assert longer.data.examples.values.tolist() == [8, 40]
@@ -206,7 +208,7 @@ def test_every_format_asks_the_shifted_queries(format: tvl.TokenFormat) -> None:
         x = torch.cat([episodes.x[:, :-1], 3 * queries.x[:, -1:]], 1)
         fresh = tvl.Episodes(x, episodes.y, TASK.apply(episodes.params, x), episodes.params)
         site = tvl.Site(LAYER, format.carrier)
-        tvp = tvl.task_vector_predictions(model, format, asked, fresh, site)[:, -1]
+        tvp = task_vector_predictions(model, format, asked, fresh, site)[:, -1]
         prompt = format.context(asked)
         icl = model(prompt.inputs, prompt.position_ids)[:, -1]
         errors = {
@@ -219,7 +221,7 @@ def test_every_format_asks_the_shifted_queries(format: tvl.TokenFormat) -> None:
 
 
 def test_differences_are_paired_and_counted(
-    planted: tvl.DistributionShifts, untrained: tvl.DistributionShifts
+    planted: DistributionShifts, untrained: DistributionShifts
 ) -> None:
     table = difference_table({"planted": planted, "untrained": untrained})
     assert set(table.cells) == {2 * planted.data.sizes["shift"]} == {len(table)}
@@ -231,14 +233,14 @@ def test_differences_are_paired_and_counted(
         planted.compare(shifts_of(planted_model(2, 1, 2, TASK.d)))
 
 
-def test_a_saved_result_is_the_same(planted: tvl.DistributionShifts, tmp_path: Path) -> None:
+def test_a_saved_result_is_the_same(planted: DistributionShifts, tmp_path: Path) -> None:
     planted.save(tmp_path / "shifts.nc")
-    loaded = tvl.DistributionShifts.load(tmp_path / "shifts.nc")
+    loaded = DistributionShifts.load(tmp_path / "shifts.nc")
     xr.testing.assert_identical(loaded.data, planted.data)
 
 
 def test_figures_show_the_numbers(
-    planted: tvl.DistributionShifts, untrained: tvl.DistributionShifts
+    planted: DistributionShifts, untrained: DistributionShifts
 ) -> None:
     results = {"a": planted, "b": untrained}
     drawn: Any = tvl.plots.plot_distribution_shifts(results)
@@ -263,7 +265,7 @@ def test_the_script_asks_and_compares(script: Script, tmp_path: Path) -> None:
     ended = script("distribution_shifts.py", *arguments, "--out", tmp_path)
     assert ended.code == 0, ended.error
     file = tmp_path / "distribution_shifts.nc"
-    results = tvl.results.load_results(tvl.DistributionShifts, file)
+    results = tvl.results.load_results(DistributionShifts, file)
     names = ["context in another order", "24 examples", "query repeats an example"]
     assert results["offset-tvp"].shifts == [*names, "held-out offsets"]
     assert (tmp_path / "distribution_shifts_differences.csv").exists()

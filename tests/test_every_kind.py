@@ -14,6 +14,7 @@ from tests.wrapped import Bridged
 from tvlens.analysis.shared.needs import missing
 from tvlens.models import HookedTransformer, LinearConfig, LinearTransformer, TransformerConfig
 from tvlens.prompts import ARROW, PAIRWISE, TRIPLET, ZXY, ColumnFormat, TokenFormat
+from tvlens.tasks import Direction, MapKind
 
 TABLE = """
                        zxy arrow bridge triplet pairs words symbols vectors
@@ -66,7 +67,7 @@ SMALL: dict[str, dict[str, Any]] = {
 """Options for few functions and contexts, so that all of the table is asked in seconds."""
 EXAMPLES = 2
 NUMBERS = tvl.LinearRegression(d=3)
-WORD_MAPS = tvl.Bijections(len(WORDS), (tvl.MapKind(tvl.Direction.FORWARD, 3),))
+WORD_MAPS = tvl.Bijections(len(WORDS), (MapKind(Direction.FORWARD, 3),))
 
 
 def subject(build: Callable[[int], Any], task: tvl.Task, format: tvl.Format) -> tvl.Subject:

@@ -12,6 +12,7 @@ import pytest
 
 import tvlens as tvl
 from tvlens.plots import paper_figure, write_figure
+from tvlens.results import LocalityMap
 
 MILLIMETRE = 96 / 25.4  # A CSS pixel is 1/96 inch.
 needs_browser = pytest.mark.skipif(
@@ -20,7 +21,7 @@ needs_browser = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def figure(planted_map: tvl.LocalityMap) -> go.Figure:
+def figure(planted_map: LocalityMap) -> go.Figure:
     return tvl.plots.plot_locality({"a": planted_map})
 
 

@@ -7,6 +7,7 @@ from torch import Generator
 import tvlens as tvl
 from tests.format_conformance import check_format
 from tests.tiny_llama import WORDS, text_format
+from tvlens.interventions import task_vector_predictions
 from tvlens.interventions.injections import Injection, injected_answers, read_vectors
 from tvlens.prompts import (
     COLUMN_FORMATS,
@@ -18,6 +19,7 @@ from tvlens.prompts import (
     Role,
     TokenFormat,
 )
+from tvlens.tasks import Direction, MapKind
 
 OWN = TokenFormat(
     "own", (Role.Z, Role.X, Role.ARROW, Role.Y), (Role.Z, Role.X, Role.ARROW), Role.Z, Role.ARROW
@@ -35,7 +37,7 @@ def test_column_formats(format: ColumnFormat) -> None:
 
 
 def test_text_formats() -> None:
-    kinds = (tvl.MapKind(tvl.Direction.FORWARD, 5),)
+    kinds = (MapKind(Direction.FORWARD, 5),)
     check_format(text_format(), tvl.Bijections(len(WORDS), kinds))
 
 
@@ -73,5 +75,5 @@ def test_prompting_triplets_is_the_corrected_injection(layer: int) -> None:
     expected = injected_answers(run.model, queries.x[:, -1], vectors, Injection.CORRECTED, layer)
     site = tvl.Site(layer, Role.ARROW)
     format: Format = run.experiment.format
-    found = tvl.task_vector_predictions(run.model, format, episodes, queries, site)[:, -1]
+    found = task_vector_predictions(run.model, format, episodes, queries, site)[:, -1]
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)

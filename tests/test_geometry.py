@@ -16,7 +16,7 @@ from tests.readme_example import python_blocks
 from tests.running import Script
 from tvlens.analysis.shared.clusters import measure_geometry
 from tvlens.interventions.vectors import read_task_vectors
-from tvlens.results import jackknife_interval
+from tvlens.results import Geometry, TaskVectors, jackknife_interval
 from tvlens.results.geometry import effective_dimension
 
 FUNCTIONS, CONTEXTS = 6, 5
@@ -24,11 +24,11 @@ FUNCTIONS, CONTEXTS = 6, 5
 
 def vectors_of(
     points: np.ndarray, functions: np.ndarray, period: float = np.nan, **params: np.ndarray
-) -> tvl.TaskVectors:
+) -> TaskVectors:
     """Vectors (episode, component) or (layer, episode, component) as a result."""
     layers = points[None] if points.ndim == 2 else points
     values = params or {"w": functions.astype(float)}
-    return tvl.TaskVectors(
+    return TaskVectors(
         xr.Dataset(
             {
                 "vectors": (("layer", "episode", "component", "examples"), layers[..., None]),
@@ -46,7 +46,7 @@ def vectors_of(
     )
 
 
-def geometry_of(points: np.ndarray, functions: np.ndarray, seed: int = 0) -> tvl.Geometry:
+def geometry_of(points: np.ndarray, functions: np.ndarray, seed: int = 0) -> Geometry:
     vectors, generator = vectors_of(points, functions), np.random.default_rng(seed)
     return measure_geometry(vectors, layer=0, generator=generator)
 
@@ -62,7 +62,7 @@ def clusters(
 
 
 @pytest.fixture(scope="module")
-def planted() -> tvl.TaskVectors:
+def planted() -> TaskVectors:
     task, generator = tvl.LinearRegression(d=3), torch.Generator().manual_seed(0)
     episodes = tvl.sample_contexts(task, 40, 3, 6, generator=generator)
     return read_task_vectors(planted_model(4, 2, 3, 3), task, tvl.ZXY, episodes)
@@ -193,7 +193,7 @@ def test_the_jackknife_of_a_mean_is_the_interval_of_student() -> None:
 
 
 def test_the_planted_model_holds_only_the_function_from_its_learning_block_on(
-    planted: tvl.TaskVectors,
+    planted: TaskVectors,
 ) -> None:
     d, functions = 3, 40
     result = measure_geometry(planted, layer=2, generator=np.random.default_rng(0))
@@ -241,7 +241,7 @@ def test_what_has_no_geometry_is_refused(
 def test_saved_geometry_is_the_same(tmp_path: Path) -> None:
     result = geometry_of(*clusters(3, 4, 1, 1))
     result.save(tmp_path / "geometry.nc")
-    loaded = tvl.Geometry.load(tmp_path / "geometry.nc")
+    loaded = Geometry.load(tmp_path / "geometry.nc")
     assert loaded.data.identical(result.data)
     assert loaded.scores().equals(result.scores())
 
@@ -319,7 +319,7 @@ def test_the_script_draws_models_of_a_task_together(script: Script, tmp_path: Pa
     small = ("--functions", 6, "--contexts", 4, "--examples", 3, "--layer", 2, "--device", "cpu")
     ended = script("geometry.py", *models, *small, "--out", tmp_path)
     assert ended.code == 0, ended.error
-    results = tvl.results.load_results(tvl.Geometry, tmp_path / "geometry.nc")
+    results = tvl.results.load_results(Geometry, tmp_path / "geometry.nc")
     assert list(results) == list(models)
     sizes = {name: dict(each.data.sizes) for name, each in results.items()}
     assert all(each["function"] == 6 and each["episode"] == 24 for each in sizes.values())

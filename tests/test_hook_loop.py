@@ -7,6 +7,8 @@ from hook_loop import hook_loop
 
 import tvlens as tvl
 from tvlens.analysis.shared.locality import measure_locality_map
+from tvlens.models import Positions
+from tvlens.prompts import XY, XYZ
 from tvlens.prompts.chunks import TOKENS_AT_ONCE
 
 TASK = tvl.LinearRegression(d=2)
@@ -16,7 +18,7 @@ ARRAYS = (
     *("window", "ablated", "ignorant"),
 )
 
-LEARNED, ROTARY, NONE = tvl.Positions
+LEARNED, ROTARY, NONE = Positions
 RESET, KEEP = tvl.PositionIds
 
 
@@ -28,14 +30,14 @@ RESET, KEEP = tvl.PositionIds
         (tvl.ZXY, LEARNED, KEEP),
         (tvl.ARROW, LEARNED, RESET),
         (tvl.ARROW, ROTARY, KEEP),
-        (tvl.XY, NONE, RESET),
-        (tvl.XYZ, LEARNED, KEEP),
+        (XY, NONE, RESET),
+        (XYZ, LEARNED, KEEP),
     ],
     ids=lambda each: each.name if isinstance(each, tvl.TokenFormat) else each.value,
 )
 def test_the_map_is_what_a_loop_of_hooked_forwards_gives(
     format: tvl.TokenFormat,
-    positions: tvl.Positions,
+    positions: Positions,
     position_ids: tvl.PositionIds,
     cached: bool,
     monkeypatch: pytest.MonkeyPatch,

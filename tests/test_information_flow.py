@@ -13,7 +13,6 @@ from scipy import stats
 from torch import Generator
 
 import tvlens as tvl
-import tvlens.prompts.chunks
 from tests.own_tasks import Constant
 from tests.planted import planted_model
 from tests.planted_flow import FlowModel
@@ -24,7 +23,9 @@ from tvlens.analysis.information_flow import measure_information_flow
 from tvlens.analysis.saliency_map import measure_saliency_map
 from tvlens.interventions.baselines import task_vector_errors, zero_shot_errors
 from tvlens.interventions.hooks import hooked_pass
-from tvlens.prompts import ARROW, ZXY, Episodes, TokenFormat
+from tvlens.prompts import ARROW, XYZ, ZXY, Episodes, TokenFormat
+from tvlens.prompts.chunks import TOKENS_AT_ONCE
+from tvlens.results import InformationFlow
 
 TASK = tvl.LinearRegression(d=3)
 WEIGHTS = [0.1, 1.0, 10.0]
@@ -38,7 +39,7 @@ def planted_data(batch: int = 40) -> tuple[Episodes, Episodes]:
     return Episodes(x, drawn.y, drawn.target, drawn.params), queries
 
 
-def planted_flow(format: TokenFormat, concat: int = 0, form: int = 2) -> tvl.InformationFlow:
+def planted_flow(format: TokenFormat, concat: int = 0, form: int = 2) -> InformationFlow:
     model = FlowModel(format, 4, concat, form, WEIGHTS)
     untrained = FlowModel(format, 4, 1, 2, WEIGHTS)
     return measure_information_flow(model, CONSTANT, format, *planted_data(), untrained=untrained)
@@ -122,7 +123,7 @@ def test_the_flows_are_parts_of_the_saliency_map(format: TokenFormat):
         rows, edges = flow.sel(weights="trained", measure=measure), kinds[measure]
         np.testing.assert_allclose(rows.y_to_all, edges.sel(query="y").sum("key"), rtol=1e-5)
         assert (rows.y_to_own <= rows.y_to_all + 1e-12).all()
-        if format is not tvl.XYZ:  # Its last carrier closes the last example.
+        if format is not XYZ:  # Its last carrier closes the last example.
             last = edges.sel(query=f"last {format.carrier}", key="y")
             np.testing.assert_allclose(rows.carrier_to_y.sum("example"), last, rtol=1e-5)
     np.testing.assert_array_equal(*(flow.y_to_own.sel(weights=each) for each in flow.weights))
@@ -155,17 +156,17 @@ def test_the_wrong_order_is_told():
     turned = result.data.copy()
     for name in ("y_to_own", "y_to_all", "carrier_to_y", "carrier_to_all"):
         turned[name] = result.data[name].copy(data=result.data[name].sel(block=[3, 2, 1, 0]).values)
-    scores = tvl.InformationFlow(turned).scores().estimate
+    scores = InformationFlow(turned).scores().estimate
     assert (scores.concat_block, scores.form_block, scores.in_order) == (3, 1, 0)
     late = result.data.assign(tvp=result.data.tvp.roll(layer=-1))
-    scores = tvl.InformationFlow(late).scores().estimate
+    scores = InformationFlow(late).scores().estimate
     assert (scores.form_block, scores.working_layer, scores.in_order) == (2, 2, 0)
 
 
 def test_without_a_vector_that_works_there_is_no_order():
     result = planted_flow(ZXY)
     nothing = result.data.assign(tvp=result.data.tvp * 0 + result.data.zero_shot)
-    scores = tvl.InformationFlow(nothing).scores()
+    scores = InformationFlow(nothing).scores()
     assert scores.loc[["working_layer", "in_order", "recovery"]].isna().all(axis=None)
     assert scores.estimate.form_block == 2
 
@@ -174,7 +175,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     model, (episodes, queries, _) = double_model(), data()
     arguments = (model, TASK, ZXY, episodes, queries)
     whole = measure_information_flow(*arguments, untrained=model)
-    monkeypatch.setitem(tvlens.prompts.chunks.TOKENS_AT_ONCE, "cpu", 30)
+    monkeypatch.setitem(TOKENS_AT_ONCE, "cpu", 30)
     pieces = measure_information_flow(*arguments, untrained=model)
     xr.testing.assert_allclose(pieces.data, whole.data, rtol=1e-6)
 
@@ -192,7 +193,7 @@ def test_what_cannot_be_asked_is_refused():
 def test_the_figure_shows_what_the_result_says(tmp_path: Path):
     result = planted_flow(ZXY)
     result.save(tmp_path / "result.nc")
-    assert tvl.InformationFlow.load(tmp_path / "result.nc").data.identical(result.data)
+    assert InformationFlow.load(tmp_path / "result.nc").data.identical(result.data)
     drawn: Any = tvl.plots.plot_information_flow({"a": result, "b": result})
     lines = {trace.name: trace for trace in drawn.data if trace.name}
     shares = result.shares().estimate.sel(measure="per_head", weights="trained")

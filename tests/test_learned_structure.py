@@ -24,6 +24,7 @@ from tvlens.analysis.learned_structure import measure_learned_structure
 from tvlens.models import AttentionWeights, FirstLayer, LinearTransformer
 from tvlens.models.linear.weights import live_entries
 from tvlens.prompts import SINGLE, ColumnFormat
+from tvlens.results import LearnedStructure
 from tvlens.tasks import MatrixRegression
 
 D, N = 2, 4
@@ -31,7 +32,7 @@ TASK = MatrixRegression(D)
 MATRICES = AttentionWeights.MATRICES
 
 
-def structure_of(*models: LinearTransformer, task: MatrixRegression = TASK) -> tvl.LearnedStructure:
+def structure_of(*models: LinearTransformer, task: MatrixRegression = TASK) -> LearnedStructure:
     return measure_learned_structure(models, task, untrained=[fresh_model(m) for m in models])
 
 
@@ -215,7 +216,7 @@ def test_pairs_and_three_layers_have_what_applies_to_them(tmp_path):
     assert "K" not in deep.data
     assert (deep.distances().off_structure.sel(training="trained", layer=[1, 2]) < 1e-12).all()
     deep.save(tmp_path / "deep.nc")
-    loaded = tvl.LearnedStructure.load(tmp_path / "deep.nc")
+    loaded = LearnedStructure.load(tmp_path / "deep.nc")
     xr.testing.assert_identical(loaded.data, deep.data)
 
 

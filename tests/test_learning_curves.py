@@ -15,6 +15,8 @@ import torch
 
 import tvlens as tvl
 from tvlens.analysis.shared.locality import measure_locality_map
+from tvlens.models import Positions
+from tvlens.training import AllLengths, TrainState, training_steps
 
 BENCHMARKS = Path(__file__).parent.parent / "analyses" / "benchmarks"
 CPU = torch.device("cpu")
@@ -25,7 +27,7 @@ TARGET = "icl <= 0.05 and recovery >= 0.9"
 def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """The script, whose presets are tiny."""
     monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
-    tiny = tvl.TransformerConfig(n_layers=2, d_model=16, n_heads=2, positions=tvl.Positions.ROTARY)
+    tiny = tvl.TransformerConfig(n_layers=2, d_model=16, n_heads=2, positions=Positions.ROTARY)
     for name in ("linear-tvp-small", "offset-tvp-small"):
         preset = tvl.PRESETS[name]
         train = replace(preset.train, steps=25, batch=4, examples=3)
@@ -97,16 +99,16 @@ def test_testing_does_not_change_training(script: ModuleType):
     experiment = tvl.PRESETS["offset-tvp-small"]
     config = script.Benchmark(episodes=8)
     last = script.learning_curve(config, experiment, CPU).iloc[-1]
-    state = tvl.TrainState.start(experiment, CPU)
-    deque(tvl.training_steps(experiment, state), maxlen=0)
+    state = TrainState.start(experiment, CPU)
+    deque(training_steps(experiment, state), maxlen=0)
     assert script.test(experiment, state.model, 8) == last.drop(["step", "seconds"]).to_dict()
 
 
 def test_errors_are_those_of_the_locality_map(script: ModuleType):
     experiment = tvl.PRESETS["linear-tvp-small"]
     # Trained a little, so that there is something to recover.
-    state = tvl.TrainState.start(experiment, CPU)
-    deque(tvl.training_steps(experiment, state), maxlen=0)
+    state = TrainState.start(experiment, CPU)
+    deque(training_steps(experiment, state), maxlen=0)
     model = state.model
     generator = torch.Generator().manual_seed(script.TEST_SEED)
     episodes = tvl.sample_episodes(experiment.task, 16, 4, generator=generator)
@@ -185,7 +187,7 @@ def test_the_papers_recipe_is_as_deep_and_wide_as_the_preset(script: ModuleType)
     preset = tvl.PRESETS["linear-tvp-small"]
     theirs = script.contestants("recipe", preset, "linear")["paper"]
     assert (theirs.model.n_layers, theirs.model.d_model) == (2, 16)
-    assert (theirs.objective.tvp_layer, theirs.objective.lengths) == (1, tvl.AllLengths())
+    assert (theirs.objective.tvp_layer, theirs.objective.lengths) == (1, AllLengths())
     assert (theirs.train.batch, theirs.train.examples) == (256, 3)
 
 

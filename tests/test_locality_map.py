@@ -10,13 +10,17 @@ from tests.planted import planted_model
 from tests.planted_map import ANSWER, LAYERS, LEARN, TASK, map_planted
 from tvlens.analysis.icl_curve import measure_icl_curve
 from tvlens.analysis.shared.locality import measure_locality_map
+from tvlens.interventions import task_vector_predictions
 from tvlens.prompts import TOKEN_FORMATS
+from tvlens.results import ICLCurve
 from tvlens.results.intervals import interval, resampled_means
 
 HOLDS = range(LEARN, ANSWER)
 
 
-def test_recovery_is_one_exactly_where_the_vector_was_planted(planted_map: tvl.LocalityMap) -> None:
+def test_recovery_is_one_exactly_where_the_vector_was_planted(
+    planted_map: tvl.results.LocalityMap,
+) -> None:
     errors = planted_map.data.tvp.sel(role="z", examples=5)
     for layer in planted_map.data.layer.values:
         if layer in HOLDS:
@@ -29,7 +33,7 @@ def test_recovery_is_one_exactly_where_the_vector_was_planted(planted_map: tvl.L
     np.testing.assert_allclose(recovery, expected, atol=1e-6)
 
 
-def test_scores_of_the_planted_model(planted_map: tvl.LocalityMap) -> None:
+def test_scores_of_the_planted_model(planted_map: tvl.results.LocalityMap) -> None:
     scores = planted_map.scores()
     assert planted_map.best_layer() in HOLDS
     for name in ("recovery", "strength", "sufficiency", "necessity", "locality"):
@@ -39,19 +43,23 @@ def test_scores_of_the_planted_model(planted_map: tvl.LocalityMap) -> None:
     np.testing.assert_allclose(scores.loc["token_spread"], 1, atol=1e-6)
 
 
-def test_the_icl_error_of_the_planted_model_is_the_oracle(planted_map: tvl.LocalityMap) -> None:
+def test_the_icl_error_of_the_planted_model_is_the_oracle(
+    planted_map: tvl.results.LocalityMap,
+) -> None:
     np.testing.assert_allclose(planted_map.data.icl, planted_map.data.oracle, atol=1e-4)
 
 
-def test_spreads_are_empty_where_there_is_nothing_to_spread(planted_map: tvl.LocalityMap) -> None:
+def test_spreads_are_empty_where_there_is_nothing_to_spread(
+    planted_map: tvl.results.LocalityMap,
+) -> None:
     data = planted_map.data.copy(deep=True)
     data["tvp"] = data.zero_shot.broadcast_like(data.tvp).transpose(*data.tvp.dims)
-    scores = tvl.LocalityMap(data).scores()
+    scores = tvl.results.LocalityMap(data).scores()
     assert bool(scores.loc[["layer_spread", "token_spread"]].isna().all(axis=None))
     assert bool((scores.loc["recovery"] == 0).all())
 
 
-def test_controls_carry_no_task(planted_map: tvl.LocalityMap) -> None:
+def test_controls_carry_no_task(planted_map: tvl.results.LocalityMap) -> None:
     held = planted_map.data.isel(examples=-1).sel(layer=list(HOLDS))
     zero_shot = float(held.zero_shot.mean())
     # w' . x of an independent w' adds its own variance: twice the error of predicting 0.
@@ -63,19 +71,21 @@ def test_controls_carry_no_task(planted_map: tvl.LocalityMap) -> None:
 
 
 def test_the_answer_may_ignore_all_but_the_carrier_once_the_vector_is_there(
-    planted_map: tvl.LocalityMap,
+    planted_map: tvl.results.LocalityMap,
 ) -> None:
     assert float(planted_map.data.window.max()) < 1e-10
 
 
-def test_after_the_last_layer_nothing_is_masked_or_ablated(planted_map: tvl.LocalityMap) -> None:
+def test_after_the_last_layer_nothing_is_masked_or_ablated(
+    planted_map: tvl.results.LocalityMap,
+) -> None:
     last = planted_map.data.isel(examples=-1)
     np.testing.assert_array_equal(last.window.sel(layer=LAYERS), last.icl)
     np.testing.assert_array_equal(last.ablated.sel(layer=LAYERS), last.icl)
 
 
 def test_an_ignorant_carrier_costs_everything_until_it_was_read(
-    planted_map: tvl.LocalityMap,
+    planted_map: tvl.results.LocalityMap,
 ) -> None:
     ablated = planted_map.data.ablated.mean("episode")
     assert float(ablated.sel(layer=list(HOLDS)).min()) > 0.5
@@ -107,7 +117,7 @@ def test_every_format_can_be_mapped_and_has_the_exact_identities(
 
 
 def test_the_curve_of_a_map_is_the_icl_curve_at_its_best_layer(
-    planted_map: tvl.LocalityMap,
+    planted_map: tvl.results.LocalityMap,
 ) -> None:
     generator = torch.Generator().manual_seed(0)
     episodes = tvl.sample_episodes(TASK, 256, 6, generator=generator)
@@ -127,7 +137,7 @@ def test_recovery_is_undefined_where_context_gives_nothing() -> None:
         "episode", "layer", "role", "examples"
     )
     data = {"tvp": tvp, "icl": noise + rng.normal(0, 0.1, (64, 2)), "zero_shot": noise}
-    result = tvl.LocalityMap(
+    result = tvl.results.LocalityMap(
         xr.Dataset(data, {"examples": [0, 1]}, attrs={"carrier": "z"})
     ).recovery()
     assert bool(result.estimate.isnull().all())
@@ -146,7 +156,7 @@ def test_the_layer_of_the_strength_is_chosen_on_other_episodes() -> None:
     controls = ("shuffled", "random", "untrained")
     data |= {name: (("episode", "layer", "examples"), np.ones(shape[:3])) for name in controls}
     coords = {"role": ["z"], "examples": [3], "layer": range(40)}
-    scores = tvl.LocalityMap(xr.Dataset(data, coords, {"carrier": "z"})).scores()
+    scores = tvl.results.LocalityMap(xr.Dataset(data, coords, {"carrier": "z"})).scores()
     assert scores.loc["recovery", "estimate"] > 0.15
     assert abs(float(scores.loc["strength", "estimate"])) < 0.15
     assert scores.loc["strength", "low"] < 0 < scores.loc["strength", "high"]
@@ -162,25 +172,29 @@ def test_bootstrap_intervals_cover_the_mean_as_often_as_they_say() -> None:
     assert np.mean((high - low) / (2 * 1.96 * standard_error)) == pytest.approx(1, abs=0.03)
 
 
-def test_a_saved_result_is_reloaded_identically(planted_map: tvl.LocalityMap, tmp_path) -> None:
+def test_a_saved_result_is_reloaded_identically(
+    planted_map: tvl.results.LocalityMap, tmp_path
+) -> None:
     planted_map.save(tmp_path / "map.nc")
-    assert tvl.LocalityMap.load(tmp_path / "map.nc").data.identical(planted_map.data)
+    assert tvl.results.LocalityMap.load(tmp_path / "map.nc").data.identical(planted_map.data)
     tvl.results.save_results({"a": planted_map, "b": planted_map}, tmp_path / "maps.nc")
-    again = tvl.results.load_results(tvl.LocalityMap, tmp_path / "maps.nc")
+    again = tvl.results.load_results(tvl.results.LocalityMap, tmp_path / "maps.nc")
     assert list(again) == ["a", "b"]
     assert again["b"].data.identical(planted_map.data)
 
 
-def test_a_damaged_or_foreign_file_is_refused(planted_map: tvl.LocalityMap, tmp_path) -> None:
+def test_a_damaged_or_foreign_file_is_refused(
+    planted_map: tvl.results.LocalityMap, tmp_path
+) -> None:
     path = tmp_path / "map.nc"
     planted_map.save(path)
     with pytest.raises(tvl.InputError, match="holds LocalityMap, expected ICLCurve"):
-        tvl.ICLCurve.load(path)
+        ICLCurve.load(path)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(tvl.InputError, match="not a readable netCDF-4 file"):
-        tvl.LocalityMap.load(path)
+        tvl.results.LocalityMap.load(path)
     with pytest.raises(tvl.InputError, match="There is no file"):
-        tvl.LocalityMap.load(tmp_path / "none.nc")
+        tvl.results.LocalityMap.load(tmp_path / "none.nc")
 
 
 def test_a_map_is_a_function_of_its_episodes() -> None:
@@ -209,7 +223,7 @@ def test_a_map_holds_the_errors_of_the_definition(
     ).data
     for layer in range(3):
         for role in format.roles:
-            predictions = tvl.task_vector_predictions(
+            predictions = task_vector_predictions(
                 model, format, episodes, queries, tvl.Site(layer, role), position_ids
             )
             first = 4 - predictions.shape[1]

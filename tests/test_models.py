@@ -13,6 +13,7 @@ from tests.wrapped import Bridged
 from tvlens.models import HookedTransformer, LinearTransformer, Positions
 from tvlens.models.protocol import check_causal
 from tvlens.prompts import ARROW, COLUMN_FORMATS, ZXY, ColumnFormat, Episodes
+from tvlens.tasks import Direction, MapKind
 
 SHOTS = 4
 REGRESSION = tvl.LinearRegression(d=3)
@@ -53,7 +54,7 @@ def test_linear_transformers(format: ColumnFormat, causal: bool) -> None:
 
 
 def test_language_models() -> None:
-    kinds = (tvl.MapKind(tvl.Direction.FORWARD, 5),)
+    kinds = (MapKind(Direction.FORWARD, 5),)
     task = tvl.Bijections(len(WORDS), kinds)
     # Hugging Face keeps rotary angles in float32.
     check_model(tiny_llama().model, text_format(), doubled(task), tolerance=1e-4)

@@ -19,7 +19,7 @@ from tests.task_conformance import episodes_and_queries
 from tvlens.analysis.noise import measure_noise
 from tvlens.interventions.baselines import icl_errors, task_vector_errors, zero_shot_errors
 from tvlens.prompts import TOKEN_FORMATS
-from tvlens.results import noise_table
+from tvlens.results import NoiseCurves, noise_table
 from tvlens.results.noise_curves import first_rise, first_sign_change
 from tvlens.shifts import LabelNoise, Noise, OutlierLabels, TokenFlips, Trial, noise_grid
 
@@ -37,24 +37,24 @@ def data_of(
 
 def noise_of(
     model: HookedRootModule, grid: tuple[Noise, ...] = GRID, batch: int = 300, seed: int = 0
-) -> tvl.NoiseCurves:
+) -> NoiseCurves:
     generator = Generator().manual_seed(3)
     data = data_of(batch=batch, seed=seed)
     return measure_noise(model, TASK, tvl.ZXY, *data, layer=LAYER, generator=generator, noises=grid)
 
 
 @pytest.fixture(scope="module")
-def planted() -> tvl.NoiseCurves:
+def planted() -> NoiseCurves:
     return noise_of(planted_model(2, 1, 2, TASK.d))
 
 
 @pytest.fixture(scope="module")
-def untrained() -> tvl.NoiseCurves:
+def untrained() -> NoiseCurves:
     config = tvl.TransformerConfig(n_layers=2, d_model=16, n_heads=2, init_std=0.5)
     return noise_of(tvl.Experiment(TASK, tvl.ZXY, config).build_model(device="cpu"))
 
 
-def test_level_0_is_exactly_clean(planted: tvl.NoiseCurves) -> None:
+def test_level_0_is_exactly_clean(planted: NoiseCurves) -> None:
     for mode in ("icl", "tvp", "zero_shot", "oracle"):
         np.testing.assert_array_equal(
             planted.data[mode].sel(shift="label noise 0"), planted.data[mode].sel(shift="standard")
@@ -81,7 +81,7 @@ def test_clean_errors_are_those_of_the_baselines(format: tvl.TokenFormat) -> Non
         np.testing.assert_allclose(clean[mode].values, last, rtol=1e-4, atol=1e-5)
 
 
-def test_least_squares_has_the_error_of_theory(planted: tvl.NoiseCurves) -> None:
+def test_least_squares_has_the_error_of_theory(planted: NoiseCurves) -> None:
     """E |x (X'X)^-1 X' e|^2 / d = sigma^2 / (n - d - 1), of an inverse Wishart trace."""
     for mode in ("icl", "tvp", "oracle"):
         for level in (0.0, 0.5, 1.0):
@@ -95,7 +95,7 @@ def test_least_squares_has_the_error_of_theory(planted: tvl.NoiseCurves) -> None
 
 
 def test_a_corrupted_example_has_the_influence_of_least_squares(
-    planted: tvl.NoiseCurves,
+    planted: NoiseCurves,
 ) -> None:
     """A plain implementation that corrupts the same labels, whatever they are drawn from."""
     episodes, queries = data_of()
@@ -117,13 +117,13 @@ def test_a_corrupted_example_has_the_influence_of_least_squares(
         np.testing.assert_allclose(excess, measured - clean, atol=1e-7)
 
 
-def test_an_answer_does_not_depend_on_what_else_is_asked(planted: tvl.NoiseCurves) -> None:
+def test_an_answer_does_not_depend_on_what_else_is_asked(planted: NoiseCurves) -> None:
     fewer = noise_of(planted_model(2, 1, 2, TASK.d), (OutlierLabels(0.2),))
     shared = planted.data.sel(shift=fewer.data["shift"].values)
     xr.testing.assert_equal(fewer.data, shared)
 
 
-def made_up(*curves: tuple[float, ...], zero: float = 1.0, noise: float = 0.0) -> tvl.NoiseCurves:
+def made_up(*curves: tuple[float, ...], zero: float = 1.0, noise: float = 0.0) -> NoiseCurves:
     """A result of known mean errors at levels 0, 1, 2, .. of one kind, for `icl` and `tvp` alike.
 
     Args:
@@ -143,7 +143,7 @@ def made_up(*curves: tuple[float, ...], zero: float = 1.0, noise: float = 0.0) -
         "unit": ("shift", ["", *("unit" for _ in levels[1:])]),
     }
     attrs = {"episodes": "made up", "task": "none", "format": "zxy"}
-    return tvl.NoiseCurves(xr.Dataset(modes, coords=coords, attrs=attrs))
+    return NoiseCurves(xr.Dataset(modes, coords=coords, attrs=attrs))
 
 
 def test_area_and_half_level_by_hand() -> None:
@@ -188,7 +188,7 @@ def test_first_places_are_linear_between_levels() -> None:
 
 
 def test_models_are_compared_on_the_same_episodes_only(
-    planted: tvl.NoiseCurves, untrained: tvl.NoiseCurves
+    planted: NoiseCurves, untrained: NoiseCurves
 ) -> None:
     differences = untrained.compare(planted)
     assert differences.attrs["cells"] == 2 * planted.data.sizes["shift"]
@@ -240,12 +240,12 @@ def test_kinds_of_noise_follow_from_the_labels() -> None:
         assert list(dict.fromkeys(noise.kind for noise in grid)) == kinds
 
 
-def test_a_saved_result_is_the_same(planted: tvl.NoiseCurves, tmp_path: Path) -> None:
+def test_a_saved_result_is_the_same(planted: NoiseCurves, tmp_path: Path) -> None:
     planted.save(tmp_path / "noise.nc")
-    xr.testing.assert_identical(tvl.NoiseCurves.load(tmp_path / "noise.nc").data, planted.data)
+    xr.testing.assert_identical(NoiseCurves.load(tmp_path / "noise.nc").data, planted.data)
 
 
-def test_figures_show_the_numbers(planted: tvl.NoiseCurves, untrained: tvl.NoiseCurves) -> None:
+def test_figures_show_the_numbers(planted: NoiseCurves, untrained: NoiseCurves) -> None:
     results = {"a": planted, "b": untrained}
     drawn: Any = tvl.plots.plot_noise(results)
     lines = [trace for trace in drawn.data if trace.name == "task vector"]
@@ -271,7 +271,7 @@ def test_the_script_asks_and_compares(script: Script, tmp_path: Path) -> None:
     arguments = ["offset-vanilla", "offset-tvp", "--episodes", 24, "--replaced", "0.2"]
     ended = script("noise.py", *arguments, "--out", tmp_path, "--device", "cpu")
     assert ended.code == 0, ended.error
-    results = tvl.results.load_results(tvl.NoiseCurves, tmp_path / "noise.nc")
+    results = tvl.results.load_results(NoiseCurves, tmp_path / "noise.nc")
     assert results["offset-tvp"].kinds == ["token flips", "outlier labels"]
     assert float(results["offset-tvp"].data.icl.sel(shift="standard").max()) == 0
     table = (tmp_path / "noise_differences.csv").read_text().splitlines()
@@ -279,7 +279,7 @@ def test_the_script_asks_and_compares(script: Script, tmp_path: Path) -> None:
     assert "<h2>Differences</h2>" in (tmp_path / "noise.html").read_text()
 
 
-def test_results_of_no_common_episodes_have_no_table(planted: tvl.NoiseCurves) -> None:
+def test_results_of_no_common_episodes_have_no_table(planted: NoiseCurves) -> None:
     assert len(noise_table({"a": planted})) == 0
     assert dataclasses.is_dataclass(GRID[0])
 

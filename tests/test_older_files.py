@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 
 import tvlens as tvl
 from tvlens.base.errors import InputError
-from tvlens.models import TokenDropout
+from tvlens.models import Positions, TokenDropout
+from tvlens.prompts import TRIPLET
+from tvlens.training import Muon, Query, Sparsity
 from tvlens.training.linear_presets import LINEAR_TRAINING
 from tvlens.training.runs import load_run, train_run
 
@@ -27,18 +29,18 @@ SOFTMAX = tvl.Experiment(
         d_model=8,
         n_heads=2,
         mlp_ratio=2,
-        positions=tvl.Positions.ROTARY,
+        positions=Positions.ROTARY,
         init_std=0.2,
     ),
-    tvl.ICLObjective(tvp_weight=1.0, tvp_layer=1, query=tvl.Query.FRESH),
-    tvl.TrainConfig(steps=20, batch=8, examples=4, warmup=5, log_every=3, optimizer=tvl.Muon()),
+    tvl.ICLObjective(tvp_weight=1.0, tvp_layer=1, query=Query.FRESH),
+    tvl.TrainConfig(steps=20, batch=8, examples=4, warmup=5, log_every=3, optimizer=Muon()),
     seed=4,
 )
 LINEAR = tvl.Experiment(
     tvl.MatrixRegression(2),
-    tvl.TRIPLET,
+    TRIPLET,
     tvl.LinearConfig(dropout=TokenDropout(0.7)),
-    tvl.QueryObjective(tvl.Sparsity(1e-3, after=8)),
+    tvl.QueryObjective(Sparsity(1e-3, after=8)),
     replace(LINEAR_TRAINING, steps=20, batch=8, examples=3, log_every=3),
     seed=4,
 )

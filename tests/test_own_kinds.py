@@ -10,6 +10,7 @@ import tvlens as tvl
 from tests.own_tasks import Quadratic
 from tests.running import run_command
 from tvlens.commands.own_kinds import own_kinds
+from tvlens.results import LocalityMap
 
 SOURCE = Path(__file__).parent / "own_tasks.py"
 FEW = ("--episodes", 16, "--device", "cpu")
@@ -35,7 +36,7 @@ def test_a_run_of_an_own_kind_is_asked(run: Path, tmp_path: Path, command: str):
     names = ("--questions", "locality_map") if command == "report" else ()
     ended = run_command(command, run, *kinds, *names, *FEW, "--out", tmp_path)
     assert ended.code == 0, ended.error
-    (found,) = tvl.results.load_results(tvl.LocalityMap, tmp_path / "locality_map.nc").values()
+    (found,) = tvl.results.load_results(LocalityMap, tmp_path / "locality_map.nc").values()
     assert found.data.attrs["task"] == "Quadratic"
 
 

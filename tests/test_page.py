@@ -19,6 +19,7 @@ import tvlens as tvl
 from tests.readme_example import ROOT
 from tests.running import run_command
 from tvlens.analysis.shared.needs import LINEAR
+from tvlens.results import LocalityMap
 from tvlens.studies.question import Question
 from tvlens.studies.questions import QUESTIONS
 
@@ -86,7 +87,7 @@ def opened(browser: Browser, path: Path, **options: Any) -> Opened:
 
 
 @pytest.fixture
-def map_page(browser: Browser, planted_map: tvl.LocalityMap, tmp_path: Path) -> Iterator[Page]:
+def map_page(browser: Browser, planted_map: LocalityMap, tmp_path: Path) -> Iterator[Page]:
     """A page of one locality map."""
     tvl.report(tmp_path / "map.html", {"planted": [planted_map]})
     page = opened(browser, tmp_path / "map.html", accept_downloads=True).page
@@ -160,7 +161,7 @@ def test_a_report_fits_a_phone(browser: Browser, report: Path) -> None:
     page.close()
 
 
-def test_a_slider_changes_the_figure(map_page: Page, planted_map: tvl.LocalityMap) -> None:
+def test_a_slider_changes_the_figure(map_page: Page, planted_map: LocalityMap) -> None:
     recovery = planted_map.recovery().estimate.transpose("examples", "layer", "role")
     assert cells(map_page) == numbers(recovery.isel(examples=-1))
     rail = map_page.locator(".slider-rail-touch-rect").bounding_box()
@@ -174,7 +175,7 @@ def test_a_slider_changes_the_figure(map_page: Page, planted_map: tvl.LocalityMa
     assert not np.array_equal(recovery.sel(examples=first), recovery.isel(examples=-1))
 
 
-def test_hovering_tells_all_numbers_of_a_cell(map_page: Page, planted_map: tvl.LocalityMap) -> None:
+def test_hovering_tells_all_numbers_of_a_cell(map_page: Page, planted_map: LocalityMap) -> None:
     plot = map_page.locator("figure .heatmaplayer image").bounding_box()
     assert plot is not None
     layers = planted_map.data.sizes["layer"]
@@ -188,7 +189,7 @@ def test_hovering_tells_all_numbers_of_a_cell(map_page: Page, planted_map: tvl.L
 
 
 def test_the_numbers_of_a_figure_can_be_taken_away(
-    map_page: Page, planted_map: tvl.LocalityMap
+    map_page: Page, planted_map: LocalityMap
 ) -> None:
     with map_page.expect_download() as saved:
         map_page.locator("button[data-action=csv]").click()
@@ -209,9 +210,7 @@ def test_the_numbers_of_a_figure_can_be_taken_away(
     assert len(again.frames) == len(planted_map.data.examples) - 1
 
 
-def test_a_table_is_copied_with_all_its_digits(
-    map_page: Page, planted_map: tvl.LocalityMap
-) -> None:
+def test_a_table_is_copied_with_all_its_digits(map_page: Page, planted_map: LocalityMap) -> None:
     copied = "navigator.clipboard.writeText = async (text) => { window.copied = text; }"
     map_page.evaluate(copied)
     map_page.locator("details > summary", has_text="Numbers").click()

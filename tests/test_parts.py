@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.testing import assert_close
 
 import tvlens as tvl
-import tvlens.prompts.chunks
 from tests.own_tasks import Constant
 from tests.planted import planted_model
 from tests.planted_heads import CopyModel
@@ -29,12 +28,15 @@ from tests.running import Script
 from tests.wrapped import Bridged, Wrapped
 from tvlens.analysis.contributions import measure_contributions
 from tvlens.analysis.part_effects import measure_part_effects
+from tvlens.interventions import read_all
 from tvlens.interventions.hooks import hooked_pass
 from tvlens.interventions.parts import Part, list_parts, part_names, swapped
 from tvlens.interventions.patching import residual_name
 from tvlens.interventions.residual_stream import residual_stream
 from tvlens.models import HookedTransformer, Positions
 from tvlens.prompts import ZXY, Episodes, Role, TokenFormat
+from tvlens.prompts.chunks import TOKENS_AT_ONCE
+from tvlens.results import Contributions, PartEffects
 
 # hooked_pass
 
@@ -99,7 +101,7 @@ def test_all_parts_swapped_at_a_token_are_a_patch_of_the_stream(wrap: Any):
         ran = stream.rerun(edits, layer=0, tokens=2, copies=2)
         both, untouched = ran.outputs[:, -1].unflatten(0, (2, -1))
         sites = [tvl.Site(below, Role.Z, -1) for below in range(1, layer + 1)]
-        patched = stream.answer(tvl.read_all(model, clean, sites))
+        patched = stream.answer(read_all(model, clean, sites))
         assert_close(both, patched, rtol=0, atol=1e-11)
         assert_close(untouched, stream.answer(), rtol=0, atol=1e-11)
         stored = ran.layers[layer].unflatten(0, (2, -1))[0, :, :1]
@@ -136,7 +138,7 @@ def test_shares_of_a_hand_made_vector():
     added[:, 0, 0] = 2.0
     added[:, 1, 1] = [0.75, -0.75]
     added[:, 2, 1] = [0.25, -0.25]
-    result = tvl.Contributions(
+    result = Contributions(
         xr.Dataset(
             {
                 "contributions": (("episode", "part", "component"), added),
@@ -286,7 +288,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     model, some = double_model(), data()
     whole = measure_part_effects(model, TASK, ZXY, *some, layer=2)
     added = measure_contributions(model, TASK, ZXY, some[0], layer=2)
-    monkeypatch.setitem(tvlens.prompts.chunks.TOKENS_AT_ONCE, "cpu", 150)
+    monkeypatch.setitem(TOKENS_AT_ONCE, "cpu", 150)
     again = measure_part_effects(model, TASK, ZXY, *some, layer=2)
     xr.testing.assert_allclose(whole.data, again.data, rtol=1e-5, atol=1e-6)
     xr.testing.assert_allclose(
@@ -338,7 +340,7 @@ def test_a_layer_that_is_not_there_is_refused():
 
 
 @pytest.fixture(scope="module")
-def results() -> tuple[tvl.Contributions, tvl.PartEffects]:
+def results() -> tuple[Contributions, PartEffects]:
     """Of the model that copies."""
     some = data(Constant(), batch=40)
     model = CopyModel()

@@ -9,29 +9,31 @@ import torch
 import xarray as xr
 
 import tvlens as tvl
-import tvlens.prompts.chunks
 from tests.planted import planted_model
 from tests.random_models import data, double_model, each_format
 from tests.running import Script
 from tests.wrapped import Wrapped
 from tvlens.analysis.patch_map import measure_patch_map
 from tvlens.prompts import ZXY, TokenFormat
+from tvlens.prompts.chunks import TOKENS_AT_ONCE
+from tvlens.results import PatchMap
+from tvlens.tasks import relabelled
 
 TASK = tvl.LinearRegression(d=3)
 LAYERS, LEARN, ANSWER = 4, 2, 4
 
 
 @pytest.fixture(scope="module")
-def planted() -> tvl.PatchMap:
+def planted() -> PatchMap:
     generator = torch.Generator().manual_seed(0)
     # Enough examples to know the function.
     episodes = tvl.sample_episodes(TASK, 32, TASK.d + 2, generator=generator)
-    corrupted = tvl.relabelled(TASK, episodes, generator=generator)
+    corrupted = relabelled(TASK, episodes, generator=generator)
     model = planted_model(LAYERS, LEARN, ANSWER, TASK.d)
     return measure_patch_map(model, TASK, ZXY, episodes, corrupted)
 
 
-def test_the_function_is_where_it_was_planted(planted: tvl.PatchMap):
+def test_the_function_is_where_it_was_planted(planted: PatchMap):
     restored = planted.restored().estimate.sel(patch="patched")
     for layer in range(LAYERS + 1):
         expected = {"z": LEARN <= layer < ANSWER, "y": layer < LEARN, "x": layer == ANSWER}
@@ -48,13 +50,13 @@ def test_the_function_is_where_it_was_planted(planted: tvl.PatchMap):
     np.testing.assert_allclose(scores[["x_last", "x_all"]], 0, atol=1e-6)
 
 
-def test_one_label_of_many_restores_less_than_all(planted: tvl.PatchMap):
+def test_one_label_of_many_restores_less_than_all(planted: PatchMap):
     y = planted.restored().estimate.sel(patch="patched", role="y", layer=1)
     assert y.sel(tokens="last") < 0.9
     assert planted.data.corrupt.mean() > 1
 
 
-def test_forgetting_restores_without_knowing(planted: tvl.PatchMap):
+def test_forgetting_restores_without_knowing(planted: PatchMap):
     """The mean of the weights over functions answers as if there were few examples."""
     data = planted.data
     removed = data.removed.sel(role="z", tokens="last")
@@ -93,7 +95,7 @@ def test_all_labels_of_the_embedding_make_the_context_clean():
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     model, (episodes, _, others) = double_model(), data()
     whole = measure_patch_map(model, TASK, ZXY, episodes, others)
-    monkeypatch.setitem(tvlens.prompts.chunks.TOKENS_AT_ONCE, "cpu", 30)
+    monkeypatch.setitem(TOKENS_AT_ONCE, "cpu", 30)
     again = measure_patch_map(model, TASK, ZXY, episodes, others)
     xr.testing.assert_allclose(whole.data, again.data, rtol=1e-6)
 
@@ -110,7 +112,7 @@ def test_relabelled_episodes_are_as_good_as_others():
     generator = torch.Generator().manual_seed(3)
     task = tvl.LinearRegression(d=3, noise=0.5)
     episodes = tvl.sample_episodes(task, 2000, 2, generator=generator)
-    others = tvl.relabelled(task, episodes, generator=generator)
+    others = relabelled(task, episodes, generator=generator)
     assert torch.equal(others.x, episodes.x)
     torch.testing.assert_close(others.target, task.apply(others.params, episodes.x))
     assert abs(float((others.y - others.target).std()) - task.noise) < 0.02
@@ -118,12 +120,12 @@ def test_relabelled_episodes_are_as_good_as_others():
     assert abs(float(together.corrcoef()[0, 1])) < 0.05
 
 
-def test_a_result_is_saved_and_loaded_identically(planted: tvl.PatchMap, tmp_path: Path):
+def test_a_result_is_saved_and_loaded_identically(planted: PatchMap, tmp_path: Path):
     planted.save(tmp_path / "map.nc")
-    assert tvl.PatchMap.load(tmp_path / "map.nc").data.identical(planted.data)
+    assert PatchMap.load(tmp_path / "map.nc").data.identical(planted.data)
 
 
-def test_the_figure_shows_the_map_above_its_control(planted: tvl.PatchMap):
+def test_the_figure_shows_the_map_above_its_control(planted: PatchMap):
     drawn: Any = tvl.plots.plot_patch_map({"a": planted, "b": planted})
     restored = planted.restored().transpose("patch", "layer", "role", "tokens")
     assert len(drawn.data) == 4
@@ -146,14 +148,14 @@ def test_the_script_maps_models_that_ship(script: Script, tmp_path: Path):
     assert ended.code == 0, ended.error
     endings = {f"patch_map.{ending}" for ending in ("html", "csv", "nc")}
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == endings
-    found = tvl.results.load_results(tvl.PatchMap, tmp_path / "patch_map.nc")["offset-tvp"]
+    found = tvl.results.load_results(PatchMap, tmp_path / "patch_map.nc")["offset-tvp"]
     assert float(found.data.corrupt.mean()) > float(found.data.clean.mean())
 
 
 def test_a_model_of_one_block_has_errors_and_no_layer_to_choose() -> None:
     generator = torch.Generator().manual_seed(0)
     episodes = tvl.sample_episodes(TASK, 16, 4, generator=generator)
-    corrupted = tvl.relabelled(TASK, episodes, generator=generator)
+    corrupted = relabelled(TASK, episodes, generator=generator)
     config = tvl.TransformerConfig(n_layers=1, d_model=8, n_heads=2)
     model = tvl.HookedTransformer(config, ZXY.d_in(TASK.d_x, 1), 1, generator=generator)
     scores = measure_patch_map(model, TASK, ZXY, episodes, corrupted).scores()

@@ -13,11 +13,11 @@ import pytest
 import xarray as xr
 
 import tvlens as tvl
-from tvlens.results import figure
+from tvlens.results import History, LocalityMap, figure
 from tvlens.results.history import Row
 
 
-def test_heat_maps_show_recovery_by_layer_and_role(planted_map: tvl.LocalityMap) -> None:
+def test_heat_maps_show_recovery_by_layer_and_role(planted_map: LocalityMap) -> None:
     drawn: Any = tvl.plots.plot_locality({"a": planted_map, "b": planted_map})
     recovery = planted_map.recovery()
     first, second = drawn.data
@@ -33,7 +33,9 @@ def test_heat_maps_show_recovery_by_layer_and_role(planted_map: tvl.LocalityMap)
     assert [each.text for each in drawn.layout.annotations] == ["a", "b"]
 
 
-def test_the_slider_has_a_frame_for_every_context_length(planted_map: tvl.LocalityMap) -> None:
+def test_the_slider_has_a_frame_for_every_context_length(
+    planted_map: LocalityMap,
+) -> None:
     drawn: Any = tvl.plots.plot_locality(planted_map)
     lengths = [str(n) for n in planted_map.data.examples.values[1:]]
     assert [frame.name for frame in drawn.frames] == lengths
@@ -44,7 +46,7 @@ def test_the_slider_has_a_frame_for_every_context_length(planted_map: tvl.Locali
 
 
 def test_the_colour_scale_is_symmetric_and_the_same_in_every_frame(
-    planted_map: tvl.LocalityMap,
+    planted_map: LocalityMap,
 ) -> None:
     drawn: Any = tvl.plots.plot_locality({"a": planted_map, "b": planted_map})
     axis = drawn.layout.coloraxis
@@ -53,7 +55,7 @@ def test_the_colour_scale_is_symmetric_and_the_same_in_every_frame(
     assert {trace.coloraxis for trace in traces} == {"coloraxis"}
 
 
-def test_curves_show_means_and_bands(planted_map: tvl.LocalityMap) -> None:
+def test_curves_show_means_and_bands(planted_map: LocalityMap) -> None:
     drawn: Any = tvl.plots.plot_icl_curve(planted_map.curve())
     summary = planted_map.curve().summary()
     line = next(trace for trace in drawn.data if trace.name == "task vector")
@@ -73,20 +75,20 @@ def test_the_history_leaves_out_a_loss_that_was_not_trained() -> None:
         Row(step, np.array(loss), np.array(loss), unknown, 1.0)
         for step, loss in ((1, 0.5), (2, 0.4))
     ]
-    drawn: Any = tvl.plots.plot_history(tvl.History.from_rows(rows))
+    drawn: Any = tvl.plots.plot_history(History.from_rows(rows))
     assert [trace.name for trace in drawn.data] == ["in context"]
     np.testing.assert_array_equal(drawn.data[0].y, [0.5, 0.4])
 
 
-def test_every_result_shows_itself_in_a_notebook(planted_map: tvl.LocalityMap) -> None:
-    history = tvl.History.from_rows([Row(1, np.ones(()), np.ones(()), np.ones(()), 1.0)])
+def test_every_result_shows_itself_in_a_notebook(planted_map: LocalityMap) -> None:
+    history = History.from_rows([Row(1, np.ones(()), np.ones(()), np.ones(()), 1.0)])
     for result in (planted_map, planted_map.curve(), history):
         assert isinstance(figure(result), go.Figure)
         assert "plotly" in result._repr_html_()
 
 
 def test_a_notebook_shows_the_scores_and_the_figure(
-    planted_map: tvl.LocalityMap, monkeypatch: pytest.MonkeyPatch
+    planted_map: LocalityMap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[dict] = []
     monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
@@ -102,7 +104,7 @@ def test_a_notebook_shows_the_scores_and_the_figure(
     assert len(shown) == 1, "a terminal gets text, and no window opens"
 
 
-def test_a_result_becomes_a_long_table(planted_map: tvl.LocalityMap) -> None:
+def test_a_result_becomes_a_long_table(planted_map: LocalityMap) -> None:
     table = planted_map.to_dataframe()
     labels = ["episode", "layer", "role", "examples"]
     assert table.columns.tolist() == ["variable", *labels, "written", "value"]
@@ -117,7 +119,7 @@ def test_a_result_becomes_a_long_table(planted_map: tvl.LocalityMap) -> None:
     assert pd.isna(icl["role"]).all() and str(icl["examples"].dtype) == "Int64"
 
 
-def test_a_page_is_self_contained(planted_map: tvl.LocalityMap, tmp_path) -> None:
+def test_a_page_is_self_contained(planted_map: LocalityMap, tmp_path) -> None:
     path = tmp_path / "page.html"
     table = tvl.results.side_by_side({"planted": planted_map})
     tvl.plots.write_page(
@@ -141,10 +143,10 @@ def test_a_picture_says_what_is_missing(monkeypatch, tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_value_is_an_empty_cell(planted_map: tvl.LocalityMap) -> None:
+def test_a_missing_value_is_an_empty_cell(planted_map: LocalityMap) -> None:
     data = planted_map.data.copy(deep=True)
     data["icl"] = xr.ones_like(data.icl) * data.zero_shot
-    drawn: Any = tvl.plots.plot_locality(tvl.LocalityMap(data))
+    drawn: Any = tvl.plots.plot_locality(LocalityMap(data))
     assert np.isnan(drawn.data[0].z).all() and drawn.data[0].hoverongaps is False
 
 

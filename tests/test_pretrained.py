@@ -13,6 +13,7 @@ import tvlens as tvl
 from tvlens.analysis.bijections import measure_bijections
 from tvlens.analysis.icl_curve import measure_icl_curve
 from tvlens.commands.asked_models import shipped
+from tvlens.training import RandomLengths
 from tvlens.training.linear_presets import linear_presets
 
 PAIRS = {"linear", "linear-arrow", "sinusoid", "offset", "relations"}
@@ -69,7 +70,7 @@ def test_a_pair_differs_in_its_objective_and_runs_the_same_number_of_tokens(pair
     assert (vanilla.task, vanilla.format, vanilla.model) == (tvp.task, tvp.format, tvp.model)
     assert vanilla.objective.tvp_weight == 0 < tvp.objective.tvp_weight
     context = vanilla.format.n_tokens(vanilla.train.shots)
-    assert isinstance(tvp.objective.lengths, tvl.RandomLengths)
+    assert isinstance(tvp.objective.lengths, RandomLengths)
     prompted = tvp.objective.lengths.k * len(tvp.format.query)
     assert vanilla.train.steps * context == pytest.approx(
         tvp.train.steps * (context + prompted), rel=1e-3

@@ -25,20 +25,22 @@ from tests.readme_example import python_blocks
 from tests.running import Script
 from tvlens.analysis.pruning import measure_pruning
 from tvlens.analysis.shared.locality import measure_locality_map
+from tvlens.interventions import pruned_answers
 from tvlens.interventions.residual_stream import residual_stream
-from tvlens.prompts import TOKEN_FORMATS
-from tvlens.results import cached_tokens
+from tvlens.models import Positions
+from tvlens.prompts import TOKEN_FORMATS, XY, Prompt
+from tvlens.results import Pruning, cached_tokens
 
 TASK = tvl.LinearRegression(d=2)
 LAYERS, LEARN, ANSWER = 5, 2, 4
 SHOTS = 5
 FORMATS = pytest.mark.parametrize("format", TOKEN_FORMATS, ids=lambda each: each.name)
-POSITIONS = pytest.mark.parametrize("positions", tvl.Positions, ids=lambda each: each.value)
+POSITIONS = pytest.mark.parametrize("positions", Positions, ids=lambda each: each.value)
 
 
 def small_model(
     format: tvl.TokenFormat,
-    positions: tvl.Positions = tvl.Positions.ROTARY,
+    positions: Positions = Positions.ROTARY,
     n_layers: int = 3,
     d_model: int = 16,
 ) -> tvl.HookedTransformer:
@@ -54,7 +56,7 @@ def sample(batch: int = 16, shots: int = SHOTS) -> tuple[tvl.Episodes, tvl.Episo
     return episodes, tvl.fresh_queries(TASK, episodes, generator=generator)
 
 
-def plain_outputs(model: tvl.HookedTransformer, prompt: tvl.Prompt, visible: Tensor) -> Tensor:
+def plain_outputs(model: tvl.HookedTransformer, prompt: Prompt, visible: Tensor) -> Tensor:
     """All outputs of a plain transformer with the same weights.
 
     Args:
@@ -72,7 +74,7 @@ def plain_outputs(model: tvl.HookedTransformer, prompt: tvl.Prompt, visible: Ten
         return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
 
     def rotated(x: Tensor) -> Tensor:
-        if model.config.positions is not tvl.Positions.ROTARY:
+        if model.config.positions is not Positions.ROTARY:
             return x
         first, second = x.chunk(2, dim=-1)
         half = first.shape[-1]
@@ -118,7 +120,7 @@ def evicted_mask(format: tvl.TokenFormat, n_layers: int, layer: int, tokens: int
 
 @FORMATS
 @POSITIONS
-def test_three_ways_to_prune_agree(format: tvl.TokenFormat, positions: tvl.Positions) -> None:
+def test_three_ways_to_prune_agree(format: tvl.TokenFormat, positions: Positions) -> None:
     model, (episodes, queries) = small_model(format, positions), sample()
     tokens, kept = format.n_tokens(SHOTS), len(format.query)
     prompt = format.context(episodes)
@@ -126,7 +128,7 @@ def test_three_ways_to_prune_agree(format: tvl.TokenFormat, positions: tvl.Posit
     errors = []
     for layer in range(model.n_layers + 1):
         plain = plain_outputs(model, prompt, pruned_mask(model.n_layers, layer, tokens, kept))
-        fast = tvl.pruned_answers(model, prompt, layer, kept)
+        fast = pruned_answers(model, prompt, layer, kept)
         torch.testing.assert_close(fast, plain[:, -1], atol=1e-5, rtol=1e-5)
         error = TASK.error(plain[:, -1], episodes.target[:, -1]).detach()
         np.testing.assert_allclose(
@@ -159,7 +161,7 @@ def test_every_length_is_that_of_a_context_of_its_own(format: tvl.TokenFormat) -
         prompt = format.context(shorter)
         assert int(data.tokens.sel(examples=n)) == len(prompt.roles)
         for layer in data.layer.values.tolist():
-            answers = tvl.pruned_answers(model, prompt, layer, len(format.query))
+            answers = pruned_answers(model, prompt, layer, len(format.query))
             expected = TASK.error(answers, shorter.target[:, -1]).detach()
             got = data.pruned.sel(layer=layer, examples=n)
             np.testing.assert_allclose(got, expected, atol=1e-5, rtol=1e-4)
@@ -187,16 +189,17 @@ def test_nothing_dropped_is_full_inference_and_everything_dropped_a_zero_shot_pr
     with torch.inference_mode():
         whole = model(prompt.inputs, prompt.position_ids, only=slice(-kept, None))[:, -1]
         torch.testing.assert_close(
-            tvl.pruned_answers(model, prompt, model.n_layers, kept), whole, rtol=0, atol=1e-6
+            pruned_answers(model, prompt, model.n_layers, kept),
+            whole,
+            rtol=0,
+            atol=1e-6,
         )
         end = slice(-kept, None)
         none = model(prompt.inputs[:, end], prompt.position_ids[:, end], only=slice(-1, None))[:, 0]
-        torch.testing.assert_close(
-            tvl.pruned_answers(model, prompt, 0, kept), none, rtol=0, atol=1e-6
-        )
+        torch.testing.assert_close(pruned_answers(model, prompt, 0, kept), none, rtol=0, atol=1e-6)
         # With all tokens kept nothing is dropped, whatever the layer.
         for layer in range(model.n_layers + 1):
-            answers = tvl.pruned_answers(model, prompt, layer, len(prompt.roles))
+            answers = pruned_answers(model, prompt, layer, len(prompt.roles))
             torch.testing.assert_close(answers, whole, rtol=1e-5, atol=1e-6)
 
 
@@ -207,9 +210,9 @@ def test_dropped_tokens_change_nothing_above_the_layer_and_much_below() -> None:
     other = tvl.ZXY.context(tvl.Episodes(queries.x, queries.y, queries.target, queries.params))
     inputs = torch.cat([other.inputs[:, :-2], prompt.inputs[:, -2:]], dim=1)
     changed = replace(prompt, inputs=inputs)
-    first, second = (tvl.pruned_answers(model, each, 0, 2) for each in (prompt, changed))
+    first, second = (pruned_answers(model, each, 0, 2) for each in (prompt, changed))
     torch.testing.assert_close(first, second, rtol=0, atol=0)
-    first, second = (tvl.pruned_answers(model, each, 1, 2) for each in (prompt, changed))
+    first, second = (pruned_answers(model, each, 1, 2) for each in (prompt, changed))
     assert float((first - second).abs().max()) > 1e-3
 
 
@@ -235,13 +238,13 @@ def test_evicted_is_the_window_of_the_locality_map(format: tvl.TokenFormat) -> N
 
 
 @pytest.fixture(scope="module")
-def planted() -> tvl.Pruning:
+def planted() -> Pruning:
     model = planted_model(LAYERS, LEARN, ANSWER, TASK.d)
     return measure_pruning(model, TASK, tvl.ZXY, *sample(batch=256))
 
 
 def test_pruning_costs_nothing_from_the_layer_on_where_the_task_is_learned(
-    planted: tvl.Pruning,
+    planted: Pruning,
 ) -> None:
     data = planted.data.isel(examples=-1)
     for layer in data.layer.values:
@@ -256,7 +259,7 @@ def test_pruning_costs_nothing_from_the_layer_on_where_the_task_is_learned(
         np.testing.assert_array_equal(data.evicted.sel(layer=layer), data.icl)
 
 
-def test_scores_of_the_planted_model(planted: tvl.Pruning) -> None:
+def test_scores_of_the_planted_model(planted: Pruning) -> None:
     scores = planted.scores()
     for layer in range(1, LAYERS):
         kept = scores.loc[f"kept_{layer}"].to_numpy(dtype=float)
@@ -276,7 +279,7 @@ def test_scores_of_the_planted_model(planted: tvl.Pruning) -> None:
 # What the scores say of errors that are known.
 
 
-def with_errors(pruned: np.ndarray, icl: float = 0.2, zero_shot: float = 1.0) -> tvl.Pruning:
+def with_errors(pruned: np.ndarray, icl: float = 0.2, zero_shot: float = 1.0) -> Pruning:
     """A result of one context length whose errors are the same in all but a little noise."""
     noise = np.random.default_rng(0).normal(0, 1e-6, (40, 1))
     errors = (pruned[None] + noise)[..., None]
@@ -288,7 +291,7 @@ def with_errors(pruned: np.ndarray, icl: float = 0.2, zero_shot: float = 1.0) ->
         },
     }
     coords = {"layer": range(len(pruned)), "examples": [6], "tokens": ("examples", [20])}
-    return tvl.Pruning(xr.Dataset(variables, coords, {"kept": 2}))
+    return Pruning(xr.Dataset(variables, coords, {"kept": 2}))
 
 
 def test_the_free_layer_is_the_lowest_that_is_followed_by_free_ones_only() -> None:
@@ -312,7 +315,7 @@ def test_shares_are_empty_where_the_context_gives_nothing() -> None:
 # What it costs.
 
 
-@pytest.mark.parametrize("format", [tvl.ZXY, tvl.XY], ids=lambda each: each.name)
+@pytest.mark.parametrize("format", [tvl.ZXY, XY], ids=lambda each: each.name)
 def test_keys_and_values_that_are_computed_are_those_of_the_formula(
     format: tvl.TokenFormat,
 ) -> None:
@@ -333,7 +336,7 @@ def test_keys_and_values_that_are_computed_are_those_of_the_formula(
             for name in "kv"
         ]
         with model.hooks(fwd_hooks=hooks):
-            tvl.pruned_answers(model, prompt, layer, kept)
+            pruned_answers(model, prompt, layer, kept)
         closed = 2 * (layer * tokens + (model.n_layers - layer) * kept) * model.config.d_model
         assert numbers == closed
         assert closed == 2 * model.config.d_model * cached_tokens(3, layer, tokens, kept)
@@ -358,7 +361,7 @@ def test_a_pruned_pass_computes_what_it_must_and_nothing_else(layer: int) -> Non
     if layer:
         seen[layer - 1] = (tokens, kept)
     flops = 2 * d_in * d * tokens + sum(block(*each) for each in seen) + 2 * d * model.d_out
-    assert count_flops(lambda: tvl.pruned_answers(model, prompt, layer, kept)) == flops
+    assert count_flops(lambda: pruned_answers(model, prompt, layer, kept)) == flops
 
 
 # What does not work, files, figures, the script.
@@ -369,36 +372,34 @@ def test_what_can_not_be_pruned_is_refused_with_a_remedy() -> None:
     prompt = tvl.ZXY.context(episodes)
     for layer in (-1, 4):
         with pytest.raises(tvl.InputError, match=r"boundaries 0\.\.3"):
-            tvl.pruned_answers(model, prompt, layer, 2)
+            pruned_answers(model, prompt, layer, 2)
     for kept in (0, 15):
         with pytest.raises(tvl.InputError, match=f"last {kept} of 14 tokens; give 1 to 14"):
-            tvl.pruned_answers(model, prompt, 1, kept)
+            pruned_answers(model, prompt, 1, kept)
     planted = planted_model(LAYERS, LEARN, ANSWER, TASK.d)
     with pytest.raises(tvl.InputError, match="got PlantedModel"):
-        tvl.pruned_answers(planted, prompt, 1, 2)
-    learned = small_model(tvl.ZXY, tvl.Positions.LEARNED)
+        pruned_answers(planted, prompt, 1, 2)
+    learned = small_model(tvl.ZXY, Positions.LEARNED)
     episodes, queries = sample(batch=2, shots=SHOTS + 1)
     with pytest.raises(tvl.InputError, match="17 tokens, this model's position table holds 14"):
-        tvl.pruned_answers(learned, tvl.ZXY.context(episodes), 0, 2)
+        pruned_answers(learned, tvl.ZXY.context(episodes), 0, 2)
     with pytest.raises(tvl.InputError, match="17 tokens, this model's position table holds 14"):
         measure_pruning(learned, TASK, tvl.ZXY, episodes, queries)
 
 
-def test_a_saved_result_is_reloaded_identically(planted: tvl.Pruning, tmp_path) -> None:
+def test_a_saved_result_is_reloaded_identically(planted: Pruning, tmp_path) -> None:
     planted.save(tmp_path / "pruning.nc")
-    assert tvl.Pruning.load(tmp_path / "pruning.nc").data.identical(planted.data)
+    assert Pruning.load(tmp_path / "pruning.nc").data.identical(planted.data)
 
 
-def test_chunks_do_not_change_the_result(
-    planted: tvl.Pruning, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tvlens.prompts.chunks.TOKENS_AT_ONCE", {"cpu": 2000, "cuda": 2000})
+def test_chunks_do_not_change_the_result(planted: Pruning, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("TOKENS_AT_ONCE", {"cpu": 2000, "cuda": 2000})
     model = planted_model(LAYERS, LEARN, ANSWER, TASK.d)
     again = measure_pruning(model, TASK, tvl.ZXY, *sample(batch=256))
     xr.testing.assert_allclose(again.data, planted.data, rtol=1e-6)
 
 
-def test_figures_show_the_numbers_of_the_results(planted: tvl.Pruning) -> None:
+def test_figures_show_the_numbers_of_the_results(planted: Pruning) -> None:
     figure: Any = tvl.plots.plot_pruning({"one": planted, "two": planted})
     kept = planted.kept().isel(examples=-1)
     for way, name in (("pruned", "dropped while reading"), ("evicted", "dropped after reading")):
@@ -425,7 +426,7 @@ def test_the_script_prunes_a_shipped_model(script: Script, tmp_path) -> None:
     ended = script("pruning.py", *asked)
     assert ended.code == 0
     assert "free_cache" in ended.out
-    (result,) = tvl.results.load_results(tvl.Pruning, tmp_path / "pruning.nc").values()
+    (result,) = tvl.results.load_results(Pruning, tmp_path / "pruning.nc").values()
     assert result.scores().loc["kept_2", "estimate"] > 0.95
     assert script("pruning.py", "--replot", tmp_path / "pruning.nc", "--out", tmp_path).code == 0
 

@@ -9,7 +9,7 @@ import tvlens as tvl
 from tests.planted import planted_model
 from tvlens import results as kinds
 from tvlens.commands.ask import Asking, starting_point
-from tvlens.results import Result
+from tvlens.results import History, LocalityMap, Result, TaskVectors
 from tvlens.studies.question import Question
 from tvlens.studies.questions import QUESTIONS, question_of, questions_named
 
@@ -41,11 +41,11 @@ def test_every_analysis_answers_one_question() -> None:
 def test_every_kind_of_result_with_a_figure_answers_a_question() -> None:
     every = {each for each in vars(kinds).values() if isinstance(each, type)}
     every = {each for each in every if issubclass(each, Result)}
-    no_question = {Result, tvl.History, tvl.TaskVectors, kinds.ShiftedErrors}
+    no_question = {Result, History, TaskVectors, kinds.ShiftedErrors}
     assert {question.result for question in QUESTIONS.values()} == every - no_question
     assert all(question_of(each).result is each for each in every - no_question)
     with pytest.raises(tvl.InputError, match="no page of a History"):
-        question_of(tvl.History)
+        question_of(History)
 
 
 @EVERY
@@ -76,9 +76,9 @@ def test_an_unknown_question_is_answered_with_the_nearest() -> None:
         questions_named(["geometri"])
 
 
-def test_models_share_figures_only_with_their_family(planted_map: tvl.LocalityMap) -> None:
-    def of_family(family: str) -> tvl.LocalityMap:
-        return tvl.LocalityMap(planted_map.data.assign_attrs(family=family))
+def test_models_share_figures_only_with_their_family(planted_map: LocalityMap) -> None:
+    def of_family(family: str) -> LocalityMap:
+        return LocalityMap(planted_map.data.assign_attrs(family=family))
 
     question = QUESTIONS["locality_map"]
     named = {"a": of_family("one"), "b": of_family("two"), "c": of_family("one")}
@@ -94,7 +94,7 @@ def test_a_study_asks_what_applies_and_says_why_it_left_the_rest() -> None:
     study = tvl.study(planted_subject())
     assert set(study.results) | set(study.skipped) == set(QUESTIONS)
     found = study["locality_map"]
-    assert isinstance(found, tvl.LocalityMap) and found.best_layer() == 1
+    assert isinstance(found, LocalityMap) and found.best_layer() == 1
     assert not set(study.results) & {"vocabulary", "bijections", "emergence", "linear_risk"}
     assert "task on numbers" in study.skipped["vocabulary"]
     assert "attention patterns" in study.skipped["attention_map"]

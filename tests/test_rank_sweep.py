@@ -14,7 +14,8 @@ from tests.planted_triplets import example_of_each_arrow, orthogonal_rows, plant
 from tests.readme_example import python_blocks
 from tvlens.analysis.rank_sweep import item_tests, measure_rank_sweep
 from tvlens.models import LinearConfig, LinearTransformer
-from tvlens.prompts import Episodes
+from tvlens.prompts import TRIPLET, Episodes
+from tvlens.results import RankSweep
 from tvlens.results.rank_sweep import OUTCOMES
 from tvlens.tasks import ItemMap, OrthonormalItems, fresh_queries, sample_episodes
 
@@ -45,12 +46,12 @@ def balanced(task: OrthonormalItems, contexts: int) -> tuple[Episodes, Episodes]
 
 
 @pytest.fixture(scope="module")
-def planted() -> tvl.RankSweep:
+def planted() -> RankSweep:
     models = [planted_triplets(orthogonal_rows(N, seed), D) for seed in (0, 1)]
     return measure_rank_sweep(models, {task: balanced(task, 24 // task.rank) for task in TASKS})
 
 
-def test_one_vector_knows_one_item_in_rank(planted: tvl.RankSweep):
+def test_one_vector_knows_one_item_in_rank(planted: RankSweep):
     accuracy = planted.accuracy()
     one = 1 / planted.data["rank"]
     for way in ("paper", "corrected"):
@@ -61,7 +62,7 @@ def test_one_vector_knows_one_item_in_rank(planted: tvl.RankSweep):
     }
 
 
-def test_all_vectors_are_the_whole_context(planted: tvl.RankSweep):
+def test_all_vectors_are_the_whole_context(planted: RankSweep):
     answers = planted.answers()
     whole = answers.sel(way="icl", drop=True)
     xr.testing.assert_equal(answers.sel(way="corrected all vectors", drop=True), whole)
@@ -118,7 +119,7 @@ def outcome(task: OrthonormalItems, asked: int, answered: int, sign: float) -> s
     return "other pair" if same_side else "wrong side"
 
 
-def test_items_that_were_not_shown_are_told_apart(planted: tvl.RankSweep):
+def test_items_that_were_not_shown_are_told_apart(planted: RankSweep):
     for task in TASKS:
         episodes, queries = balanced(task, 24 // task.rank)
         found = planted.data.shown.sel(kind=task.name)
@@ -137,7 +138,7 @@ def test_items_that_were_not_shown_are_told_apart(planted: tvl.RankSweep):
 
 def test_a_model_that_says_nothing_is_told():
     config = LinearConfig(n_layers=2, init_std=0.0)
-    model = LinearTransformer(config, D, tvl.TRIPLET, N, dtype=torch.float64)
+    model = LinearTransformer(config, D, TRIPLET, N, dtype=torch.float64)
     task = OrthonormalItems(D, 1)
     answers = measure_rank_sweep([model], {task: balanced(task, 4)}).answers()
     assert (answers == OUTCOMES.index("none")).sel(way=["icl", "corrected"]).all()
@@ -152,9 +153,9 @@ def test_tests_are_drawn_for_every_kind_of_map():
         assert torch.equal(episodes.target, task.apply(episodes.params, episodes.x))
 
 
-def test_saved_scored_and_drawn(planted: tvl.RankSweep, tmp_path: Path):
+def test_saved_scored_and_drawn(planted: RankSweep, tmp_path: Path):
     planted.save(tmp_path / "result.nc")
-    xr.testing.assert_identical(tvl.RankSweep.load(tmp_path / "result.nc").data, planted.data)
+    xr.testing.assert_identical(RankSweep.load(tmp_path / "result.nc").data, planted.data)
     scores = planted.scores()
     for name in ("both 2: corrected", "both 2: 1 / rank"):
         assert scores.loc[name, "estimate"] == pytest.approx(0.25)

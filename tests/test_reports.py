@@ -14,11 +14,13 @@ from tvlens.analysis.learned_structure import measure_learned_structure
 from tvlens.analysis.linear_risk import measure_linear_risk
 from tvlens.analysis.rank_sweep import item_tests, measure_rank_sweep
 from tvlens.analysis.risk_landscape import measure_risk_landscape
+from tvlens.prompts import TRIPLET
+from tvlens.results import ICLCurve, LocalityMap
 from tvlens.studies.questions import QUESTIONS, question_of
 
 
 def test_a_report_has_a_section_for_each_kind_and_the_facts_of_each_training(
-    planted_map: tvl.LocalityMap, tmp_path: Path
+    planted_map: LocalityMap, tmp_path: Path
 ) -> None:
     run = tvl.load_pretrained("offset-tvp", device="cpu")
     results = {"a": [planted_map, planted_map.curve()], "b": [planted_map]}
@@ -30,8 +32,8 @@ def test_a_report_has_a_section_for_each_kind_and_the_facts_of_each_training(
     assert headings == [
         "Key numbers",
         "What was trained",
-        question_of(tvl.LocalityMap).title,
-        question_of(tvl.ICLCurve).title,
+        question_of(LocalityMap).title,
+        question_of(ICLCurve).title,
         "What else?",
     ]
     anchors = re.findall(r'<section id="([^"]+)">', page)
@@ -48,7 +50,7 @@ def test_a_report_holds_all_results_of_linear_transformers(tmp_path: Path) -> No
     def rng(seed: int = 0) -> torch.Generator:
         return torch.Generator().manual_seed(seed)
 
-    triplets = tvl.TRIPLET
+    triplets = TRIPLET
     models = [
         tvl.LinearTransformer(tvl.LinearConfig(2), 2, triplets, 3, generator=rng(seed))
         for seed in range(2)
@@ -78,7 +80,7 @@ def test_a_report_holds_all_results_of_linear_transformers(tmp_path: Path) -> No
 
 
 def test_a_report_of_nothing_or_of_the_same_twice_is_refused(
-    planted_map: tvl.LocalityMap, tmp_path: Path
+    planted_map: LocalityMap, tmp_path: Path
 ) -> None:
     history = tvl.load_pretrained("offset-tvp", device="cpu").history
     for results, words in (

@@ -26,6 +26,7 @@ from tvlens.models import (
 from tvlens.models.linear.directions import directions, structured_parts
 from tvlens.models.linear.weights import live_bias, live_entries, nearest_structure
 from tvlens.prompts import ColumnFormat
+from tvlens.results import RiskLandscape
 from tvlens.tasks import MatrixRegression
 
 D, N = 2, 2
@@ -54,7 +55,7 @@ def landscape(
     data: tvl.Episodes | None = None,
     steps: Sequence[float] = STEPS,
     draws: int = 2,
-) -> tvl.RiskLandscape:
+) -> RiskLandscape:
     data = episodes() if data is None else data
     return measure_risk_landscape(models, TASK, data, generator=rng(), steps=steps, draws=draws)
 
@@ -221,7 +222,7 @@ def test_the_length_of_a_gradient_does_not_count_what_batches_differ_in():
     rows = normal(8, 3, seed=1).numpy()
     products = (rows @ rows.T)[None, None, None, None]
     dims = ("seed", "point", "tokens", "component", "batch", "batch_")
-    result = tvl.RiskLandscape(xr.Dataset({"gradient_products": (dims, products)}))
+    result = RiskLandscape(xr.Dataset({"gradient_products": (dims, products)}))
     pairs = [rows[i] @ rows[j] for i in range(8) for j in range(8) if i != j]
     found = float(result.gradients().estimate.squeeze())
     assert found == pytest.approx(np.sqrt(max(0.0, float(np.mean(pairs)))))
@@ -240,7 +241,7 @@ def test_scores_tell_where_the_error_is_least_and_what_leaving_costs(tmp_path):
     assert scores.loc["cost of example", "estimate"] == pytest.approx(float(cost))
     assert abs(scores.loc["cost of dead entries", "estimate"]) < 1e-12
     result.save(tmp_path / "landscape.nc")
-    loaded = tvl.RiskLandscape.load(tmp_path / "landscape.nc")
+    loaded = RiskLandscape.load(tmp_path / "landscape.nc")
     xr.testing.assert_identical(loaded.data, result.data)
 
 

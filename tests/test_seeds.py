@@ -15,6 +15,7 @@ from tests.tiny_runs import CPU, TINY, TINY_LINEAR, same_weights, state_after, t
 from tvlens.base.errors import DivergenceError, InputError
 from tvlens.models import AttentionWeights, FirstLayer, LinearConfig
 from tvlens.prompts import COLUMN_FORMATS, ColumnFormat
+from tvlens.training import AllLengths, Query, seeds_subject
 from tvlens.training.experiment import Experiment
 from tvlens.training.loop import TrainState, check_state, training_step
 from tvlens.training.optimization import Adam, Muon
@@ -26,7 +27,7 @@ SEEDS = (3, 5, 8)
 FRESH = replace(
     TINY,
     format=tvl.ARROW,
-    objective=replace(TINY.objective, query=tvl.Query.FRESH, lengths=tvl.AllLengths()),
+    objective=replace(TINY.objective, query=Query.FRESH, lengths=AllLengths()),
 )
 
 
@@ -257,12 +258,12 @@ def test_no_vector_is_prescribed_without_a_tvp_loss(tmp_path: Path):
 
 def test_runs_that_differ_in_their_seed_are_one_subject():
     runs = load_seeds("triplet-2x5", device="cpu")
-    subject = tvl.seeds_subject(runs, episodes=16)
+    subject = seeds_subject(runs, episodes=16)
     assert len(subject.models) == len(subject.untrained) == len(runs)
     for run, untrained in zip(runs, subject.untrained, strict=True):
         assert same_weights(untrained, run.experiment.build_model())
     others = load_seeds("triplet-2x10", device="cpu")
     with pytest.raises(InputError, match="differ in nothing but their seed"):
-        tvl.seeds_subject([*runs, *others])
+        seeds_subject([*runs, *others])
     with pytest.raises(InputError, match="at least one run"):
-        tvl.seeds_subject([])
+        seeds_subject([])

@@ -12,7 +12,6 @@ from torch.testing import assert_close
 from transformer_lens import HookedRootModule
 
 import tvlens as tvl
-import tvlens.prompts.chunks
 from tests.planted import planted_model
 from tests.planted_triplets import example_of_each_arrow, planted_triplets
 from tests.readme_example import python_blocks
@@ -22,10 +21,12 @@ from tvlens.interventions.injections import Missing, context_answers
 from tvlens.interventions.patching import Site, read, write_all
 from tvlens.models import HookedTransformer, LinearConfig, LinearTransformer, TransformerConfig
 from tvlens.prompts import ARROW, XYZ, ZXY, Episodes, Format, carrier_of
+from tvlens.prompts.chunks import TOKENS_AT_ONCE
+from tvlens.results import SeveralVectors
 from tvlens.tasks import LinearRegression, MatrixRegression, fresh_queries, sample_contexts
 
 CONTEXTS, SHOTS, LAYERS = 3, 5, 3
-TRIPLET = tvl.TRIPLET
+TRIPLET = tvl.prompts.TRIPLET
 LINEAR, MATRICES = LinearRegression(d=2), MatrixRegression(d=2)
 
 
@@ -70,7 +71,7 @@ def asked(name: str) -> Asked:
 each_kind = pytest.mark.parametrize("kind", ["zxy", "arrow", "triplet"])
 
 
-def measured(kind: str) -> tvl.SeveralVectors:
+def measured(kind: str) -> SeveralVectors:
     model, task, format = asked(kind)
     return measure_several_vectors(model, task, format, *data(task))
 
@@ -205,14 +206,14 @@ def test_vectors_that_are_examples_add_up_to_a_context_of_them():
 # What is derived
 
 
-def made_up(errors: np.ndarray) -> tvl.SeveralVectors:
+def made_up(errors: np.ndarray) -> SeveralVectors:
     """A result with these errors (episode, layer) in every cell, and 3 in context."""
     ways = ["one vector", "repeated", "several contexts", "one context", "mean vector"]
     shape = (len(errors), 2, errors.shape[1], 2, len(ways))
     spread = np.broadcast_to(errors[:, None, :, None, None], shape)
     dims = ("episode", "examples", "layer", "dummies", "way")
     coords = {"examples": [0, 1], "layer": range(1, errors.shape[1] + 1)}
-    return tvl.SeveralVectors(
+    return SeveralVectors(
         xr.Dataset(
             {
                 "errors": (dims, spread),
@@ -252,7 +253,7 @@ def test_the_papers_choice_is_never_worse(kind: str):
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     whole = measured("arrow").data
-    monkeypatch.setitem(tvlens.prompts.chunks.TOKENS_AT_ONCE, "cpu", 1)
+    monkeypatch.setitem(TOKENS_AT_ONCE, "cpu", 1)
     xr.testing.assert_allclose(measured("arrow").data, whole, rtol=1e-6)
 
 
@@ -291,7 +292,7 @@ def test_what_does_not_fit_is_refused():
 def test_saved_and_drawn(tmp_path: Path):
     result = measured("arrow")
     result.save(tmp_path / "result.nc")
-    xr.testing.assert_identical(tvl.SeveralVectors.load(tmp_path / "result.nc").data, result.data)
+    xr.testing.assert_identical(SeveralVectors.load(tmp_path / "result.nc").data, result.data)
     drawn: Any = tvl.plots.plot_several_vectors({"a": result, "b": result})
     lines = {trace.name: trace for trace in drawn.data if trace.yaxis == "y" and trace.name}
     cell = {"selection": "corrected", "dummies": "one"}

@@ -38,6 +38,7 @@ from tvlens.shifts import (
     noise_grid,
     suite,
 )
+from tvlens.tasks import OffsetSplit
 
 LINEAR, SINUSOID, OFFSET = tvl.LinearRegression(d=4), tvl.Sinusoid(), tvl.TokenOffset(vocabulary=12)
 NOISY = tvl.LinearRegression(d=4, noise=0.5)
@@ -301,7 +302,7 @@ def test_heavy_tailed_weights_follow_student_with_unit_variance() -> None:
 def test_held_out_offsets_are_those_that_training_never_drew() -> None:
     after = shifted(HeldOutOffsets(), OFFSET, trial_of(OFFSET))
     offsets = set(after.context.params.flatten().int().tolist())
-    held_out = dataclasses.replace(OFFSET, split=tvl.OffsetSplit.HELD_OUT)
+    held_out = dataclasses.replace(OFFSET, split=OffsetSplit.HELD_OUT)
     assert offsets <= set(held_out.offsets) and not offsets & set(OFFSET.offsets)
     aware = HeldOutOffsets().aware(OFFSET)
     assert aware is not None

@@ -25,9 +25,20 @@ from tvlens.analysis.several_vectors import measure_several_vectors
 from tvlens.analysis.shared.clusters import measure_geometry
 from tvlens.analysis.shared.locality import measure_locality_map
 from tvlens.analysis.transfer import measure_transfer
+from tvlens.interventions import best_layer
 from tvlens.interventions.vectors import read_task_vectors
 from tvlens.models import HookedTransformer, LinearConfig, LinearTransformer, TransformerConfig
 from tvlens.prompts import ARROW, PAIRWISE, TRIPLET, XYZ, ZXY
+from tvlens.results import (
+    Conflict,
+    Decodability,
+    Disentanglement,
+    Emergence,
+    LocalityMap,
+    NoiseCurves,
+    SeveralVectors,
+    TaskVectors,
+)
 from tvlens.shifts import LabelNoise, OutlierLabels
 from tvlens.subjects import CONTROL_SEED, DEVELOPMENT_SEED
 
@@ -104,7 +115,7 @@ def contexts(functions: int, each: int) -> tuple[tvl.Episodes, tvl.Episodes]:
     return several, tvl.fresh_queries(TASK, several, generator=generator)
 
 
-def vectors(functions: int, each: int) -> tvl.TaskVectors:
+def vectors(functions: int, each: int) -> TaskVectors:
     return read_task_vectors(*ASKED, contexts(functions, each)[0])
 
 
@@ -112,37 +123,37 @@ def by_number(seed: int = TEST.seed) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def locality() -> tvl.LocalityMap:
+def locality() -> LocalityMap:
     return measure_locality_map(*ASKED, *drawn(), untrained=UNTRAINED, generator=control())
 
 
-def conflicting() -> tvl.Conflict:
+def conflicting() -> Conflict:
     both, queries = contexts(TEST.episodes, 2)
     some = (both[::2], both[1::2], queries[::2])
     return measure_conflict(*ASKED, *some, layer=LAYER, generator=control())
 
 
-def several() -> tvl.SeveralVectors:
+def several() -> SeveralVectors:
     some, queries = contexts(TEST.episodes, 4)  # As many as there are shots, and 5 at most.
     return measure_several_vectors(*ASKED, queries[::4], some)
 
 
-def decoded() -> tvl.Decodability:
+def decoded() -> Decodability:
     found = measure_decodability(vectors(5, 11), layer=LAYER, generator=by_number())
     return found.with_recovery(locality())
 
 
-def noisy() -> tvl.NoiseCurves:
+def noisy() -> NoiseCurves:
     noises = (LabelNoise(0.5), LabelNoise(2.0), OutlierLabels(0.3))
     return measure_noise(*ASKED, *drawn(), layer=LAYER, generator=control(), noises=noises)
 
 
-def disentangled() -> tvl.Disentanglement:
+def disentangled() -> Disentanglement:
     both, found = contexts(10, 2), vectors(10, 2)
     return measure_disentanglement(*ASKED, *both, found, layer=LAYER, generator=control())
 
 
-def emerged() -> tvl.Emergence:
+def emerged() -> Emergence:
     models, some = [(0, UNTRAINED), (10, MODEL)], contexts(4, 3)[0]
     return measure_emergence(models, TASK, ARROW, *drawn(), some, layer=LAYER, generator=control())
 
@@ -181,7 +192,7 @@ def test_what_is_drawn_is_said_by_the_test_of_the_subject(name: str):
 
 def test_a_layer_that_nobody_named_is_chosen_on_other_episodes():
     subject = replace(SUBJECT, asked_layer=None)
-    best = tvl.best_layer(*ASKED, *drawn(DEVELOPMENT_SEED))
+    best = best_layer(*ASKED, *drawn(DEVELOPMENT_SEED))
     assert tvl.analysis.icl_curve(subject).data.attrs["layer"] == best
     trained = replace(subject, training=tvl.Training(TASK, ARROW, 3, tvp_layer=3 - best))
     assert tvl.analysis.icl_curve(trained).data.attrs["layer"] == 3 - best

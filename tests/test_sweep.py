@@ -9,7 +9,7 @@ import pytest
 import tvlens as tvl
 from tests.running import Ended, run_command
 from tvlens.commands.sweep import Grid, vanilla_first
-from tvlens.results import load_results, scores_table
+from tvlens.results import AttentionMap, LocalityMap, load_results, scores_table
 
 GRID = [
     *("--grid.tasks", "linear", "--grid.steps", "3", "--grid.depths", "2"),
@@ -47,7 +47,7 @@ def test_a_sweep_trains_asks_and_writes(swept: Swept):
     files = {f"locality_map.{ending}" for ending in ("html", "nc", "csv")}
     assert {path.name for path in swept.out.iterdir() if path.is_file()} == files
     assert all(name in swept.ended.out for name in [*NAMES, *files])
-    maps = load_results(tvl.LocalityMap, swept.out / "locality_map.nc")
+    maps = load_results(LocalityMap, swept.out / "locality_map.nc")
     assert list(maps) == NAMES
     assert all(each.data.sizes["episode"] == 32 for each in maps.values())
     table = pd.read_csv(swept.out / "locality_map.csv")
@@ -62,10 +62,10 @@ def test_a_sweep_trains_asks_and_writes(swept: Swept):
 
 def test_a_second_sweep_trains_and_computes_nothing(swept: Swept):
     trained, answers = times(swept.runs), times(swept.out / "answers")
-    maps = load_results(tvl.LocalityMap, swept.out / "locality_map.nc")
+    maps = load_results(LocalityMap, swept.out / "locality_map.nc")
     assert run_command("locality-sweep", *swept.arguments).code == 0
     assert times(swept.runs) == trained and times(swept.out / "answers") == answers
-    again = load_results(tvl.LocalityMap, swept.out / "locality_map.nc")
+    again = load_results(LocalityMap, swept.out / "locality_map.nc")
     assert all(again[name].data.identical(each.data) for name, each in maps.items())
     # The same model as a run folder, so under another name, is no other model.
     (folder,) = swept.runs.glob(f"{NAMES[0]}-*")
@@ -80,7 +80,7 @@ def test_a_sweep_asks_any_question(swept: Swept, tmp_path: Path):
     asked = ["attention-map", *GRID, "--runs", swept.runs, "--out", tmp_path]
     trained = times(swept.runs)
     assert run_command("sweep", *asked).code == 0
-    assert list(load_results(tvl.AttentionMap, tmp_path / "attention_map.nc")) == NAMES
+    assert list(load_results(AttentionMap, tmp_path / "attention_map.nc")) == NAMES
     assert times(swept.runs) == trained
 
 

@@ -10,9 +10,15 @@ from tvlens.analysis.icl_curve import measure_icl_curve
 from tvlens.analysis.shared.locality import measure_locality_map
 from tvlens.analysis.transfer import measure_transfer
 from tvlens.prompts import Episodes, PositionIds, Role, TextFormat
+from tvlens.results import LocalityMap
+from tvlens.tasks import Direction, MapKind
 
 TASK = tvl.Bijections(
-    len(WORDS), (tvl.MapKind(tvl.Direction.FORWARD, 3), tvl.MapKind(tvl.Direction.BOTH, 1))
+    len(WORDS),
+    (
+        MapKind(Direction.FORWARD, 3),
+        MapKind(Direction.BOTH, 1),
+    ),
 )
 
 
@@ -141,7 +147,7 @@ def test_a_map_of_many_rows_is_that_of_each_alone(
     """Padding changes nothing, whatever the lengths of the rows beside it."""
     episodes, queries = (each[:6] for each in drawn)
 
-    def mapped(some: Episodes, asked: Episodes) -> tvl.LocalityMap:
+    def mapped(some: Episodes, asked: Episodes) -> LocalityMap:
         generator = torch.Generator().manual_seed(0)
         untrained = tiny_llama(seed=5).model
         return measure_locality_map(

@@ -14,7 +14,10 @@ from tests.readme_example import python_blocks
 from tests.running import Script
 from tvlens.analysis.shared.locality import measure_locality_map
 from tvlens.analysis.transfer import measure_transfer
+from tvlens.interventions import read_all
+from tvlens.models import Positions
 from tvlens.prompts import TOKEN_FORMATS
+from tvlens.results import Transfer
 
 TASK = tvl.LinearRegression(d=2)
 LAYERS, LEARN, ANSWER, SHOTS = 4, 2, 3, 5
@@ -27,7 +30,7 @@ def sample(batch: int) -> tuple[tvl.Episodes, tvl.Episodes]:
 
 
 def tiny_model(
-    format: tvl.TokenFormat, positions: tvl.Positions = tvl.Positions.LEARNED
+    format: tvl.TokenFormat, positions: Positions = Positions.LEARNED
 ) -> tvl.HookedTransformer:
     config = tvl.TransformerConfig(
         n_layers=2, d_model=16, n_heads=2, init_std=0.3, positions=positions
@@ -36,13 +39,13 @@ def tiny_model(
 
 
 @pytest.fixture(scope="module")
-def planted() -> tvl.Transfer:
+def planted() -> Transfer:
     model = planted_model(LAYERS, LEARN, ANSWER, TASK.d)
     return measure_transfer(model, TASK, tvl.ZXY, *sample(256), layer=LEARN)
 
 
 def test_a_vector_serves_from_where_it_is_learned_to_before_it_is_read(
-    planted: tvl.Transfer,
+    planted: Transfer,
 ) -> None:
     # Nothing erases the weights at z, so they can be read anywhere above, and written anywhere
     # below the block that answers: a zero-shot z learns nothing that would cover them.
@@ -59,7 +62,7 @@ def test_a_vector_serves_from_where_it_is_learned_to_before_it_is_read(
         np.testing.assert_allclose(recovered[bound], works.astype(float), atol=1e-6)
 
 
-def test_another_episodes_vector_gives_its_answer(planted: tvl.Transfer) -> None:
+def test_another_episodes_vector_gives_its_answer(planted: Transfer) -> None:
     episodes, queries = sample(256)
     other = episodes.params.roll(1, 0).double()
     expected = ((other - episodes.params) * queries.x[:, -1]).sum(-1).square() / TASK.d
@@ -67,7 +70,9 @@ def test_another_episodes_vector_gives_its_answer(planted: tvl.Transfer) -> None
     np.testing.assert_allclose(shuffled, expected, rtol=1e-4, atol=1e-8)
 
 
-def test_without_position_embeddings_positions_make_no_difference(planted: tvl.Transfer) -> None:
+def test_without_position_embeddings_positions_make_no_difference(
+    planted: Transfer,
+) -> None:
     for name in ("lengths", "lengths_zero_shot"):
         first = planted.data[name].isel(position=[0])
         np.testing.assert_array_equal(*xr.broadcast(planted.data[name], first.isel(position=0)))
@@ -111,7 +116,7 @@ def test_elsewhere_errors_are_those_of_vectors_written_by_hand(format: tvl.Token
     result = measure_transfer(model, TASK, format, episodes, queries, layer=1).data
     longest = torch.tensor([[SHOTS - 1]])
     low, high = (tvl.Site(layer, format.carrier) for layer in (1, 2))
-    vectors = tvl.read_all(model, format.context(episodes), [low, high])
+    vectors = read_all(model, format.context(episodes), [low, high])
     prompt = format.zero_shot(queries, longest)
     answers = tvl.write(model, prompt, low, vectors[high][:, -1:])[:, -1].detach()
     expected = TASK.error(answers, queries.target[:, -1])
@@ -131,23 +136,23 @@ def test_elsewhere_errors_are_those_of_vectors_written_by_hand(format: tvl.Token
     np.testing.assert_allclose(measured, expected, rtol=1e-5)
     difference = float(np.abs(measured - result.lengths.sel(examples=2, position=2)).max())
     # In XY the vector replaces the only token, and with it all that its position did.
-    assert difference == 0 if format is tvl.XY else difference > 1e-3
+    assert difference == 0 if format is tvl.prompts.XY else difference > 1e-3
 
 
 def test_rotary_positions_make_no_difference_between_two_tokens() -> None:
-    model = tiny_model(tvl.ZXY, tvl.Positions.ROTARY)
+    model = tiny_model(tvl.ZXY, Positions.ROTARY)
     lengths = measure_transfer(model, TASK, tvl.ZXY, *sample(6), layer=1).data.lengths
     first = lengths.isel(position=0)
     np.testing.assert_allclose(*xr.broadcast(lengths, first), rtol=1e-4, atol=1e-6)
 
 
-def test_scores_tell_the_cells_of_the_matrix(planted: tvl.Transfer) -> None:
+def test_scores_tell_the_cells_of_the_matrix(planted: Transfer) -> None:
     scores = planted.scores()["estimate"]
     # At layer 2, where weights are learned and from which block 3 reads them.
     names = ["same_layer", "written_below", "written_above", "read_below", "read_above"]
     np.testing.assert_allclose(scores[names], [1, 1, 0, 0, 1], atol=1e-6)
     np.testing.assert_allclose(scores[["own_position", "first_position"]], 1, atol=1e-6)
-    at_the_top = tvl.Transfer(planted.data.assign_attrs(layer=LAYERS)).scores()
+    at_the_top = Transfer(planted.data.assign_attrs(layer=LAYERS)).scores()
     assert at_the_top.loc[["written_above", "read_above"]].isna().all(axis=None)
 
 
@@ -160,12 +165,12 @@ def test_bad_input_is_explained() -> None:
         measure_transfer(model, TASK, tvl.ZXY, single, single, layer=1)
 
 
-def test_saved_and_loaded_it_is_the_same(planted: tvl.Transfer, tmp_path: Path) -> None:
+def test_saved_and_loaded_it_is_the_same(planted: Transfer, tmp_path: Path) -> None:
     planted.save(tmp_path / "result.nc")
-    xr.testing.assert_identical(tvl.Transfer.load(tmp_path / "result.nc").data, planted.data)
+    xr.testing.assert_identical(Transfer.load(tmp_path / "result.nc").data, planted.data)
 
 
-def test_the_figure_shows_the_matrices(planted: tvl.Transfer) -> None:
+def test_the_figure_shows_the_matrices(planted: Transfer) -> None:
     drawn: Any = tvl.plots.plot_transfer({"a": planted, "b": planted})
     layers, lengths = drawn.data[:2]
     recovered = planted.layer_recovery().transpose("read", "write")

@@ -12,12 +12,13 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 import tvlens as tvl
-import tvlens.prompts.chunks
 from tests.readme_example import python_blocks
 from tests.running import Script
 from tests.wrapped import Bridged, Wrapped
 from tvlens.analysis.vocabulary import measure_vocabulary
 from tvlens.prompts import ARROW, TOKEN_FORMATS, ZXY, Episodes, TokenFormat
+from tvlens.prompts.chunks import TOKENS_AT_ONCE
+from tvlens.results import Vocabulary
 from tvlens.results.vocabulary import TOP
 
 SYMBOLS, SHOTS, LAYERS = 7, 4, 2
@@ -43,7 +44,7 @@ def random_model(format: TokenFormat, seed: int = 0) -> tvl.HookedTransformer:
     return model
 
 
-def ask(format: TokenFormat = ZXY, model: Any = None, **changes: Any) -> tvl.Vocabulary:
+def ask(format: TokenFormat = ZXY, model: Any = None, **changes: Any) -> Vocabulary:
     episodes, queries = data()
     return measure_vocabulary(
         model or random_model(format),
@@ -145,7 +146,7 @@ def test_a_planted_vocabulary_is_found():
     planted = result.data.copy()
     planted["place"][{"vector": 0}] = named[:, None]
     planted["place"][{"vector": 1}] = SYMBOLS + 1 - named[:, None]
-    scores = tvl.Vocabulary(planted).scores().estimate
+    scores = Vocabulary(planted).scores().estimate
     count = outputs.sum(-1)
     assert (count <= TOP).all() and count.max() > 1
     np.testing.assert_allclose(scores.outputs, count.mean() / 5)
@@ -158,7 +159,7 @@ def test_a_planted_vocabulary_is_found():
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     whole = ask()
-    monkeypatch.setitem(tvlens.prompts.chunks.TOKENS_AT_ONCE, "cpu", 30)
+    monkeypatch.setitem(TOKENS_AT_ONCE, "cpu", 30)
     xr.testing.assert_identical(ask().data, whole.data)
 
 
@@ -183,7 +184,7 @@ def test_what_has_no_symbols_is_refused():
 def test_the_figure_shows_what_the_result_says(tmp_path: Path):
     result = ask()
     result.save(tmp_path / "result.nc")
-    assert tvl.Vocabulary.load(tmp_path / "result.nc").data.identical(result.data)
+    assert Vocabulary.load(tmp_path / "result.nc").data.identical(result.data)
     drawn: Any = tvl.plots.plot_vocabulary({"a": result, "b": result})
     lines = {trace.name: trace for trace in drawn.data if trace.name}
     shares = result.shares().estimate

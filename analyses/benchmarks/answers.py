@@ -8,14 +8,10 @@ import torch
 from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 
-from tvlens import (
-    Experiment,
-    HookedTransformer,
-    Positions,
-    Prompt,
-    TransformerConfig,
-    pruned_answers,
-)
+from tvlens import Experiment, HookedTransformer, TransformerConfig
+from tvlens.interventions import pruned_answers
+from tvlens.models import Positions
+from tvlens.prompts import Prompt
 from tvlens.results import cached_tokens
 from tvlens.tasks import sample_episodes
 

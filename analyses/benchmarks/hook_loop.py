@@ -17,7 +17,8 @@ from hooked_forwards import (
 )
 from torch import Generator, Tensor
 
-from tvlens import Episodes, HookedTransformer, PositionIds, Prompt, Task, TokenFormat
+from tvlens import Episodes, HookedTransformer, PositionIds, Task, TokenFormat
+from tvlens.prompts import Prompt
 
 
 @torch.inference_mode()

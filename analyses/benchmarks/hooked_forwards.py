@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from tvlens import Episodes, HookedTransformer, Prompt, Role, TokenFormat
+from tvlens import Episodes, HookedTransformer, Role, TokenFormat
+from tvlens.prompts import Prompt
 
 ReadVector = Callable[[int, Role, int], Tensor | None]
 """From a layer, a role and a context length to the vectors (batch d_model) there, if there is such

@@ -21,8 +21,10 @@ from tqdm import tqdm
 
 import tvlens as tvl
 from tvlens.base.files import read_json, writable_folder, write_json
+from tvlens.interventions import task_vector_predictions
 from tvlens.interventions.baselines import icl_errors, zero_shot_errors
 from tvlens.prompts import carrier_of
+from tvlens.training import AllLengths, LastLength, RandomLengths, TrainState, training_steps
 from tvlens.training.presets import paper
 
 DESCRIPTION = """Train contestants with a clock that stops while they are tested.
@@ -83,10 +85,10 @@ def contestants(contest: str, preset: tvl.Experiment, task: str) -> dict[str, tv
         return {n: replace(preset, train=replace(train, bf16=b)) for n, b in precisions.items()}
     if contest == "lengths":
         lengths = {
-            "4 random": tvl.RandomLengths(4),
-            "1 random": tvl.RandomLengths(1),
-            "last": tvl.LastLength(),
-            "all": tvl.AllLengths(),
+            "4 random": RandomLengths(4),
+            "1 random": RandomLengths(1),
+            "last": LastLength(),
+            "all": AllLengths(),
         }
         return {
             name: replace(preset, objective=replace(objective, lengths=each))
@@ -169,10 +171,10 @@ def learning_curve(
         limit: end after this many seconds.
     """
     # The first steps of a process also set up libraries and the device.
-    warm = tvl.training_steps(experiment, tvl.TrainState.start(experiment, device))
+    warm = training_steps(experiment, TrainState.start(experiment, device))
     deque(islice(warm, 2), maxlen=0)
-    state = tvl.TrainState.start(experiment, device)
-    steps = tvl.training_steps(experiment, state)
+    state = TrainState.start(experiment, device)
+    steps = training_steps(experiment, state)
     rows: list[dict[str, float]] = []
     seconds = 0.0
     while state.step < experiment.train.steps and seconds < limit:
@@ -196,7 +198,7 @@ def test(
     contexts = tvl.sample_episodes(task, episodes, experiment.train.shots, generator=generator)
     queries = tvl.fresh_queries(task, contexts, generator=generator)
     site = tvl.Site(objective.tvp_layer, carrier_of(format))
-    predictions = tvl.task_vector_predictions(model, format, contexts, queries, site)
+    predictions = task_vector_predictions(model, format, contexts, queries, site)
     targets = queries.target[:, -predictions.shape[1] :]
     tvp = task.error(predictions, targets).mean(0)[-experiment.train.examples :]
     icl = icl_errors(model, task, format, contexts).mean("episode")[1:]

@@ -13,6 +13,7 @@ from timing import Where, in_turn, parse, plain_errors, ratio_figure, save, seco
 from torch.func import vmap
 
 import tvlens as tvl
+from tvlens.prompts import TRIPLET
 from tvlens.tasks import sample_episodes
 from tvlens.training.linear_presets import linear_experiment
 from tvlens.training.loop import TrainState, training_step
@@ -51,7 +52,7 @@ class Config:
         numbers = (*self.examples, *self.batch, *self.seeds, self.rounds, self.steps)
         if len(self.examples) != len(self.batch) or min(numbers) < 1:
             raise tvl.InputError("Give as many batches (--batch) as --examples, and no 0.")
-        plain = [linear_experiment(tvl.TRIPLET, 2, n) for n in self.examples]
+        plain = [linear_experiment(TRIPLET, 2, n) for n in self.examples]
         return [
             replace(each, train=replace(each.train, batch=batch))
             for each, batch in zip(plain, self.batch, strict=True)

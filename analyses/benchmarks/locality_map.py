@@ -18,7 +18,8 @@ from peak_memory import CONTESTANTS
 from sizes import Size
 from timing import Where, in_turn, parse, plain_errors, ratio_figure, save, seconds_of, to_rows
 
-from tvlens import InputError, LocalityMap
+from tvlens import InputError
+from tvlens.results import LocalityMap
 
 DESCRIPTION = """Time a locality map against plain loops of hooked forwards, and its memory.
 

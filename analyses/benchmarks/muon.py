@@ -9,8 +9,9 @@ import torch
 import tyro
 from timing import Where, in_turn, parse, plain_errors, ratio_figure, save, seconds_of, to_rows
 
-from tvlens import PRESETS, InputError, TrainState
+from tvlens import PRESETS, InputError
 from tvlens.base.errors import did_you_mean
+from tvlens.training import TrainState
 from tvlens.training.loop import training_step
 from tvlens.training.optimization import Muon
 

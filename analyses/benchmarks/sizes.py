@@ -7,8 +7,9 @@ from typing import TypeVar
 
 import torch
 
-from tvlens import Experiment, ICLObjective, TrainConfig, TrainState, TransformerConfig
+from tvlens import Experiment, ICLObjective, TrainConfig, TransformerConfig
 from tvlens.tasks import fresh_queries, sample_episodes
+from tvlens.training import TrainState
 from tvlens.training.loop import training_step
 
 Result = TypeVar("Result")

@@ -1,0 +1,9 @@
+from .baselines import best_layer as best_layer
+from .hooks import hooked_pass as hooked_pass
+from .patching import Site as Site
+from .patching import read as read
+from .patching import read_all as read_all
+from .patching import write as write
+from .patching import write_all as write_all
+from .pruning import pruned_answers as pruned_answers
+from .task_vectors import task_vector_predictions as task_vector_predictions
