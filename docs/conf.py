@@ -137,6 +137,12 @@ def short_signature(
     return None
 
 
+ROOMS = (
+    *(".analysis", ".results", ".tasks", ".plots"),
+    *(".training", ".models", ".prompts", ".interventions"),
+)
+
+
 def find_elsewhere(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement
 ) -> nodes.Element | None:
@@ -144,8 +150,8 @@ def find_elsewhere(
     target = node.get("reftarget", "").removesuffix("()")
     if target.startswith("tvlens."):
         target = target.rpartition(".")[2]
-    for room in ("tvlens", "tvlens.analysis", "tvlens.results", "tvlens.tasks", "tvlens.plots"):
-        name = f"{room}.{target}"
+    for room in ("", *ROOMS):
+        name = f"tvlens{room}.{target}"
         if node.get("refdomain") == "py" and name in env.domains.python_domain.objects:
             return env.domains.python_domain.resolve_xref(
                 env, node["refdoc"], app.builder, "obj", name, node, text

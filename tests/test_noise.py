@@ -290,6 +290,6 @@ def test_the_code_of_the_pages_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (block,) = python_blocks(f"docs/analyses/{page}.md")
-    exec(compile(block.replace("batch=128", "batch=24"), page, "exec"), {"__name__": "page"})
+    exec(compile(block.replace("episodes=128", "episodes=24"), page, "exec"), {"__name__": "page"})
     assert "plotly" in (tmp_path / f"{page}.html").read_text()
     assert "linear-vanilla" in capsys.readouterr().out

@@ -436,7 +436,8 @@ def test_the_code_of_the_page_runs(monkeypatch: pytest.MonkeyPatch, tmp_path) ->
     namespace: dict = {"__name__": "documentation"}
     for block in python_blocks("docs/analyses/pruning.md"):
         exec(compile(block, "pruning.md", "exec"), namespace)
-    errors = namespace["task"].error(namespace["answers"], namespace["episodes"].target[:, -1])
+    subject = namespace["subject"]
+    errors = subject.task.error(namespace["answers"], subject.episodes.target[:, -1])
     pruned = namespace["result"].data.pruned.sel(layer=2).isel(examples=-1)
     np.testing.assert_allclose(pruned, errors.detach().cpu(), rtol=1e-3, atol=1e-5)
 

@@ -179,6 +179,6 @@ def test_queries_of_other_functions_are_refused():
 def test_the_code_of_the_page_runs() -> None:
     (block,) = python_blocks("docs/analyses/rank_sweep.md")
     exec(
-        compile(block.replace("batch=256", "batch=16"), "rank_sweep.md", "exec"),
+        compile(block.replace("episodes=256", "episodes=16"), "rank_sweep.md", "exec"),
         {"__name__": "documentation"},
     )

@@ -12,13 +12,13 @@ from tvlens.base.errors import InputError
 from tvlens.base.files import writable_folder
 from tvlens.base.progress import progress
 from tvlens.commands.ask import Asking, ask, command_of
-from tvlens.commands.asked_models import Sources, loaded, named_models
+from tvlens.commands.asked_models import Sources, loaded, named_models, shipped
 from tvlens.prompts import ZXY, TokenFormat
 from tvlens.studies.answers import digest
 from tvlens.studies.questions import questions_named
 from tvlens.training.experiment import Experiment
 from tvlens.training.presets import small
-from tvlens.training.runs import is_finished, list_pretrained, train_run
+from tvlens.training.runs import is_finished, train_run
 
 DESCRIPTION = """usage: tvlens sweep QUESTION [MODEL ...] [--grid.tasks TASK ...] [OPTIONS]
 
@@ -85,8 +85,8 @@ class Sweeping(Asking):
     """Where the grid's models are trained."""
 
     def sources(self) -> Sources:
-        """All models by name, those of the grid after they are trained; all that ship if there are
-        none.
+        """All models by name, those of the grid after they are trained; if there are none, all
+        softmax transformers that ship.
 
         A name or folder that is none is an error before any work.
         """
@@ -100,7 +100,7 @@ class Sweeping(Asking):
         for folder, (name, experiment) in folders.items():
             named[name] = self.runs / folder
             trained(experiment, self.runs / folder, self.device)
-        return vanilla_first(named or {name: name for name in list_pretrained()})
+        return vanilla_first(named or {name: name for name in shipped(TokenFormat)})
 
 
 def sweep(arguments: Sequence[str]) -> None:

@@ -187,7 +187,7 @@ _EVERY = (
         "attention_map",
         kinds.AttentionMap,
         "Which tokens does each head look at?",
-        "Each row is a head (2.3 is the third of the second block), each column a kind of "
+        "Each row is a head (L1H2 is the third of the second block), each column a kind of "
         "token: own, of the example in which the looking token stands; previous, of the one "
         "before; earlier, of all before that. A row sums to 1. The mean is over all tokens of a "
         "role from the second example of the longest context on. The lowest panels show the answer "
@@ -198,7 +198,7 @@ _EVERY = (
         "contributions",
         kinds.Contributions,
         "What do the heads and MLPs add to the task vector?",
-        "The task vector is the sum of what the embedding, the heads (2.3 is the third of the "
+        "The task vector is the sum of what the embedding, the heads (L1H2 is the third of the "
         "second block), the biases of attention and the MLPs add to the residual stream at the "
         "carrier, up to the layer of the vector. Bars are the projection of each on the vector: "
         "grey for the whole vector, blue after the mean over functions is taken away, which "
@@ -209,7 +209,7 @@ _EVERY = (
         "part_effects",
         kinds.PartEffects,
         "Which heads and MLPs write the task vector, and which read it?",
-        "Each row is a head (2.3 is the third of the second block), all heads of a block, or an "
+        "Each row is a head (L1H2 is the third of the second block), all heads of a block, or an "
         "MLP. The first three columns are the recovery lost when it puts out its mean over "
         "episodes: at the carrier while the vector is read, in the whole context, or at the "
         "answer token of the prompt that the vector is written into. The fourth is the gain of "
