@@ -126,12 +126,12 @@ def _packing(
     dtype: torch.dtype,
 ) -> _Packing:
     """The packing of a row, made once; a constant of a compiled step."""
-    return _make_packing(format, context, zero_shot, equal_ids, device, dtype)
+    return make_packing(format, context, zero_shot, equal_ids, device, dtype)
 
 
 @functools.lru_cache(maxsize=64)
 @torch.inference_mode(False)  # Later steps train with the same mask.
-def _make_packing(
+def make_packing(
     format: Format,
     context: tuple[Role, ...],
     zero_shot: tuple[Role, ...],
