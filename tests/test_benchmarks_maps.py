@@ -87,9 +87,9 @@ def test_scaling_is_fitted_and_written(script: Script, tmp_path: Path) -> None:
     for row in content["costs"]:
         assert 0 < row["share_of_peak"] < 1
     by_batch = [row for row in content["exponents"] if row["axis"] == "batch"]
-    # A batch twice as large takes twice the FLOPs, but for what all its rows have in common.
-    assert by_batch[0]["gflops"] == pytest.approx(1)
-    assert all(0.9 < row["gflops"] < 1 for row in by_batch[1:])
+    # A batch twice as large takes twice the FLOPs; the rows of a map have some in common.
+    assert [row["gflops"] for row in by_batch[:2]] == pytest.approx([1, 1])
+    assert all(0.9 < row["gflops"] <= 1.0001 for row in by_batch[2:])
 
 
 def test_exponents_and_their_errors() -> None:

@@ -209,5 +209,5 @@ def test_what_can_not_be_measured_is_one_line(
 ):
     monkeypatch.setattr(sys, "argv", ["learning_curves.py", *arguments])
     with pytest.raises(SystemExit), script.plain_errors():
-        script.main(script.parse(script.Benchmark, script.Benchmark()))
+        script.main(script.parse(script.Benchmark()))
     assert remedy in " ".join(capsys.readouterr().err.replace("│", " ").split())

@@ -25,7 +25,7 @@ from tvlens.training.icl_objective import (
     Query,
     RandomLengths,
 )
-from tvlens.training.packed_pass import _make_packing, packed_outputs
+from tvlens.training.packed_pass import make_packing, packed_outputs
 from tvlens.training.presets import PRESETS
 
 TASK = LinearRegression(d=2)
@@ -215,13 +215,13 @@ def test_only_the_context_is_held_against_the_position_table():
 
 
 def test_masks_are_made_once_and_serve_training_wherever_they_were_made():
-    model, made = random_model(ZXY), _make_packing.cache_info().misses
+    model, made = random_model(ZXY), make_packing.cache_info().misses
     step = a_step(lengths=RandomLengths(k=7))
     with torch.inference_mode():
         step.packed(model)
     gradients(model, *step.packed(model))
     a_step(layer=2, stop_gradient=True, lengths=RandomLengths(k=7)).packed(model)
-    assert _make_packing.cache_info().misses == made + 1
+    assert make_packing.cache_info().misses == made + 1
 
 
 class Operators(TorchDispatchMode):

@@ -458,7 +458,7 @@ def test_an_answer_holds_the_keys_and_values_that_are_said(layer: int | None) ->
 
 def test_the_benchmark_measures_every_layer_of_every_length(script: Script, tmp_path) -> None:
     size = ("--layers", 3, "--d-model", 16, "--examples", 2, 5, "--tokens", 20, "--rounds", 2)
-    ended = script("benchmarks/pruning.py", *size, "--no-memory", "--out", tmp_path)
+    ended = script("benchmarks/pruned_inference.py", *size, "--no-memory", "--out", tmp_path)
     assert ended.code == 0
     costs = json.loads((tmp_path / "pruning.json").read_text())["costs"]
     asked = [(row["examples"], row["batch"], row["layer"]) for row in costs]
@@ -471,7 +471,9 @@ def test_the_benchmark_measures_every_layer_of_every_length(script: Script, tmp_
             row["layer"]
         )
     assert "plotly" in (tmp_path / "pruning.html").read_text()
-    ended = script("benchmarks/pruning.py", "--layers", 3, "--rounds", 1, "--out", tmp_path)
+    ended = script(
+        "benchmarks/pruned_inference.py", "--layers", 3, "--rounds", 1, "--out", tmp_path
+    )
     assert ended.code == 2
     assert ended.error.startswith("error: Give as many widths (--d-model) as --layers")
 

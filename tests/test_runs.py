@@ -159,7 +159,7 @@ def test_a_run_is_trained_into_a_new_folder_below_new_folders(tmp_path: Path):
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path):
-    with refused(tmp_path, tmp_path / "none", "is no folder", "analyses/train.py"):
+    with refused(tmp_path, tmp_path / "none", "is no folder", "tvlens train"):
         load_run(tmp_path / "none", device="cpu")
 
 

@@ -41,6 +41,7 @@ def of(table: pd.DataFrame, *starts: str) -> pd.DataFrame:
     return table.loc[table.index.str.startswith(starts)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOOKS)
 def test_a_story_leaves_a_page_a_table_and_its_figures(folder: Path, name: str):
     page, table = (folder / f"{name}.html").read_text(), told(folder, name)
@@ -54,6 +55,7 @@ def test_a_story_leaves_a_page_a_table_and_its_figures(folder: Path, name: str):
     assert all(json.loads(each.read_text())["data"] for each in figures)
 
 
+@pytest.mark.slow
 def test_every_claim_has_an_id_of_its_own(folder: Path):
     ids = [id for name in BOOKS for id in told(folder, name).index]
     assert len(ids) == len(set(ids))
@@ -61,6 +63,7 @@ def test_every_claim_has_an_id_of_its_own(folder: Path):
         assert re.fullmatch(r"[A-Z][A-Za-z0-9-]*(\.[\w-]+)+", id, re.ASCII), id
 
 
+@pytest.mark.slow
 def test_an_id_begins_with_what_the_claim_is_from(folder: Path):
     sources = {"T": "Thm ", "P": "Prop ", "F": "Fig. ", "Tab": "Tab"}
     for name in BOOKS:
@@ -70,6 +73,7 @@ def test_an_id_begins_with_what_the_claim_is_from(folder: Path):
             assert paper.startswith(sources[source["kind"]]) and source["number"] in paper, id
 
 
+@pytest.mark.slow
 def test_the_weights_that_ship_are_what_theory_says(folder: Path):
     """These claims are of weights alone: no episode can change them."""
     table = told(folder, "linear_theory")
@@ -95,6 +99,7 @@ def test_the_weights_that_ship_are_what_theory_says(folder: Path):
     ]
 
 
+@pytest.mark.slow
 def test_models_are_at_a_minimum_whatever_the_episodes(folder: Path):
     table = told(folder, "linear_theory")
     least = table.loc["P3.least-risk"]
@@ -103,6 +108,7 @@ def test_models_are_at_a_minimum_whatever_the_episodes(folder: Path):
     assert with_it.estimate > 5 * abs(without.estimate) and with_it.low > 0
 
 
+@pytest.mark.slow
 def test_the_gain_under_dropout_stands_beside_that_of_theory(folder: Path):
     table = told(folder, "linear_theory")
     for keep in (0.6, 0.8, 0.9):
@@ -122,6 +128,7 @@ def test_an_arrow_of_the_relaxation_holds_later_examples_most():
     assert before[-1] > 1e3 * before[:-1].max()
 
 
+@pytest.mark.slow
 def test_one_vector_holds_a_map_of_rank_one_and_no_more(folder: Path):
     table = told(folder, "task_vector_limits")
     assert table.agrees["F4c.all-vectors"] == "yes"
@@ -134,6 +141,7 @@ def test_one_vector_holds_a_map_of_rank_one_and_no_more(folder: Path):
     assert without.agrees == "no" and without.high < 0.8
 
 
+@pytest.mark.slow
 def test_several_vectors_are_better_than_one_in_every_seed(folder: Path):
     table = told(folder, "task_vector_limits")
     gains = of(table, "Tab2.TaskV-M.")
@@ -154,6 +162,7 @@ def test_the_range_of_seeds_is_that_of_single_models():
     assert (low, high) == (min(found), max(found)) and low < mean < high
 
 
+@pytest.mark.slow
 def test_the_steps_are_in_order_where_the_blocks_are(folder: Path):
     table = told(folder, "task_vector_limits")
     flows = of(table, "F3a.order")
@@ -250,6 +259,7 @@ def test_the_command_prints_the_claims_and_where_they_are(
     assert ended.code == 2 and "3 episodes are too few" in ended.error
 
 
+@pytest.mark.slow
 def test_the_page_about_the_theory_shows_every_claim(folder: Path):
     page = (Path(__file__).parents[1] / "docs" / "theory.md").read_text()
     for name in BOOKS:
@@ -259,6 +269,7 @@ def test_the_page_about_the_theory_shows_every_claim(folder: Path):
         assert set(shown) == set(told(folder, name).index.str.split(".").str[0])
 
 
+@pytest.mark.slow
 def test_a_vector_of_one_example_answers_its_dummy_and_a_family_is_served_both_ways(folder: Path):
     table = told(folder, "task_vector_limits")
     dummies = table[table.index.str.match(r"Tab1\.dummy-\w+\.(one-way|both)$")]

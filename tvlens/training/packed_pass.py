@@ -126,12 +126,12 @@ def _packing(
     dtype: torch.dtype,
 ) -> _Packing:
     """The packing of a row, made once; a constant of a compiled step."""
-    return _make_packing(format, context, zero_shot, equal_ids, device, dtype)
+    return make_packing(format, context, zero_shot, equal_ids, device, dtype)
 
 
 @functools.lru_cache(maxsize=64)
 @torch.inference_mode(False)  # Later steps train with the same mask.
-def _make_packing(
+def make_packing(
     format: Format,
     context: tuple[Role, ...],
     zero_shot: tuple[Role, ...],
@@ -173,15 +173,20 @@ def _make_packing(
             for token in prompt
         }
         visible = torch.tensor([[other in seen[token] for other in order] for token in order])
-        mask = attention_mask(visible.to(device), dtype)
-        return _Sequence(torch.tensor(order, device=device), mask)
+        mask = attention_mask(visible.to(device, non_blocking=True), dtype)
+        return _Sequence(_sent(order, device), mask)
 
     return _Packing(
         sequence(below, runs),
         sequence(above, tokens),
-        torch.tensor([begins[token] for token in above], device=device),
+        _sent([begins[token] for token in above], device),
         slice(-roles.count(format.answer), None),
     )
+
+
+def _sent(numbers: list[int], device: torch.device) -> Int[Tensor, " number"]:
+    """Numbers on a device that the host does not wait for."""
+    return torch.tensor(numbers).to(device, non_blocking=True)
 
 
 def _carrier_vectors(

@@ -1,4 +1,4 @@
-"""What a dropped context saves: `python analyses/benchmarks/pruning.py`."""
+"""What a dropped context saves: `python analyses/benchmarks/pruned_inference.py`."""
 
 import json
 import os
