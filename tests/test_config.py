@@ -1,13 +1,16 @@
 import copy
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import Generator, Tensor
 
 from tests.own_tasks import Quadratic
-from tvlens.base.config import from_json, to_json
+from tvlens.base.config import from_json, kinds_of, to_json
 from tvlens.base.errors import InputError
 from tvlens.models import Positions, TransformerConfig
 from tvlens.prompts import PositionIds, Role, TokenFormat
@@ -179,3 +182,21 @@ def test_a_file_can_not_make_anything_be_imported_or_run(
         with pytest.raises(InputError, match="unknown kind"):
             Experiment.from_json(changed(path, kind))
     assert set(sys.modules) == modules
+
+
+@dataclass(frozen=True)
+class OwnLengths:
+    """Context lengths of one's own."""
+
+    k: int = 1
+
+    def draw_lengths(self, batch: int, longest: int, *, generator: Generator) -> Tensor:
+        return torch.full((batch, self.k), longest)
+
+
+def test_the_kinds_of_an_experiment_are_all_that_its_file_needs():
+    objective = ICLObjective(1.0, lengths=OwnLengths())
+    experiment = Experiment(objective=objective)
+    assert {OwnLengths, ICLObjective, Experiment, TrainConfig} <= kinds_of(experiment)
+    read = from_json(to_json(experiment), own_kinds=kinds_of(experiment))
+    assert read == experiment

@@ -26,6 +26,16 @@ def kind(cls: Class) -> Class:
     return cls
 
 
+def kinds_of(value: Any) -> set[type]:
+    """The classes of a dataclass and of all that it holds."""
+    if isinstance(value, tuple):
+        return set().union(*map(kinds_of, value))
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return set()
+    held = (kinds_of(getattr(value, each.name)) for each in dataclasses.fields(value))
+    return {type(value)}.union(*held)
+
+
 def to_json(value: Any) -> Any:
     """A dataclass as nested JSON objects; enums by value, tuples as lists."""
     if dataclasses.is_dataclass(value):

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tvlens.base.config import from_json
+from tvlens.base.config import from_json, kinds_of
 from tvlens.base.devices import check_compiler, choose_device
 from tvlens.base.errors import DivergenceError, InputError, did_you_mean
 from tvlens.base.files import writable_folder, write_json
@@ -99,7 +99,7 @@ def train(
     """Train to the end and load the run; see `train_run`."""
     for _ in train_run(experiment, folder, device=device, resume=resume, snapshots=snapshots):
         pass
-    return load_run(folder, device=device, own_kinds=[type(experiment.task)])
+    return load_run(folder, device=device, own_kinds=kinds_of(experiment))
 
 
 def is_finished(folder: Path | str) -> bool:
