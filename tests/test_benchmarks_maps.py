@@ -118,8 +118,8 @@ def test_flops_are_those_of_the_formulas() -> None:
 def test_operators_are_profiled_and_written(script: Script, tmp_path: Path) -> None:
     ended = script(
         "benchmarks/profile_step.py",
-        *("--step.d-model", 16, "--step.examples", 3, "--step.batch", 2),
-        *("--map.d-model", 16, "--map.examples", 3, "--map.batch", 2),
+        *("--step.d-model", 32, "--step.examples", 3, "--step.batch", 16),
+        *("--map.d-model", 32, "--map.examples", 3, "--map.batch", 8),
         *("--repeats", 1, "--out", tmp_path),
     )
     assert ended.code == 0

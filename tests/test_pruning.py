@@ -29,6 +29,7 @@ from tvlens.interventions import pruned_answers
 from tvlens.interventions.residual_stream import residual_stream
 from tvlens.models import Positions
 from tvlens.prompts import TOKEN_FORMATS, XY, Prompt
+from tvlens.prompts.chunks import TOKENS_AT_ONCE
 from tvlens.results import Pruning, cached_tokens
 
 TASK = tvl.LinearRegression(d=2)
@@ -393,7 +394,7 @@ def test_a_saved_result_is_reloaded_identically(planted: Pruning, tmp_path) -> N
 
 
 def test_chunks_do_not_change_the_result(planted: Pruning, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("TOKENS_AT_ONCE", {"cpu": 2000, "cuda": 2000})
+    monkeypatch.setitem(TOKENS_AT_ONCE, "cpu", 2000)
     model = planted_model(LAYERS, LEARN, ANSWER, TASK.d)
     again = measure_pruning(model, TASK, tvl.ZXY, *sample(batch=256))
     xr.testing.assert_allclose(again.data, planted.data, rtol=1e-6)
