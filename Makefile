@@ -24,12 +24,11 @@ check: $(VENV)/installed-dev
 
 # The site, in docs/_build/html. It makes the report of the gallery and the figures of the theory, and
 # runs the tutorials: some minutes, and less when the code is what it was.
-OTHER_MODELS = vocabulary bijections linear-risk dropout-risk demonstration-weights \
+OTHER_MODELS = vocabulary bijections emergence linear-risk dropout-risk demonstration-weights \
                demonstration-value rank-sweep learned-structure risk-landscape \
                linear-theory task-vector-limits
 docs: $(VENV)/installed-docs
 	OMP_NUM_THREADS=1 $(BIN)/tvlens report --out docs/_build/report
-	OMP_NUM_THREADS=1 $(BIN)/tvlens emergence -q --out docs/_build/report --runs docs/_build/runs
 	for question in $(OTHER_MODELS); do \
 	    OMP_NUM_THREADS=1 $(BIN)/tvlens $$question -q --out docs/_build/report || exit 1; done
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -d docs/_build/doctrees docs docs/_build/html
