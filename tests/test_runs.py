@@ -501,7 +501,7 @@ def test_a_process_killed_while_it_saves_leaves_a_whole_checkpoint(
 def test_a_run_killed_again_and_again_ends_as_the_uninterrupted_one(
     kill_after: KillAfter, tmp_path: Path
 ):
-    experiment = trained_with(steps=60, checkpoint_every=1)
+    experiment = trained_with(steps=200, checkpoint_every=1)
     folder, draw = tmp_path / "run", random.Random(1)
     seconds = (draw.uniform(0.1, 0.3) * 1.2**attempt for attempt in itertools.count())
     codes = [
