@@ -278,10 +278,10 @@ class HookedTransformer(HookedRootModule):
 
     def check_length(self, n_tokens: int) -> None:
         """Raise InputError if a prompt is longer than the table of learned positions."""
-        if self.config.positions is Positions.LEARNED and n_tokens > self.config.n_ctx:
+        if self.max_tokens is not None and n_tokens > self.max_tokens:
             raise InputError(
                 f"The prompt has {n_tokens} tokens, this model's position table holds "
-                f"{self.config.n_ctx}. Give fewer examples, or train with a larger n_ctx, rotary "
+                f"{self.max_tokens}. Give fewer examples, or train with a larger n_ctx, rotary "
                 "positions or none."
             )
 
